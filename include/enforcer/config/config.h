@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration: YAML text in, checked values out. Pure: the caller reads the files, names the users and prints
+ * the errors. docs/configuration.md describes every key. */
+#pragma once
+
+#include "enforcer/core/addr.h"
+#include "enforcer/core/event.h"
+#include "enforcer/core/rangemap.h"
+#include "enforcer/policy/group.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ENF_CONFIG_TEXT_MAX      (16u << 20) /* bytes of YAML: more is refused */
+#define ENF_CONFIG_ERRORS_MAX    200         /* reported in one run; one more says that there are others */
+#define ENF_INTERFACES_MAX       256
+#define ENF_RELAYS_MAX           1024
+#define ENF_ESCALATION_MAX       16
+#define ENF_EVENT_SINKS_MAX      16
+#define ENF_PATH_LEN             256
+
+enum enf_mode {
+    ENF_MODE_ENFORCE,
+    ENF_MODE_OBSERVE,
+};
+
+enum enf_antispoof {
+    ENF_ANTISPOOF_OFF,
+    ENF_ANTISPOOF_GROUPS,
+    ENF_ANTISPOOF_STRICT,
+};
+
+enum enf_fail {
+    ENF_FAIL_CLOSED,
+    ENF_FAIL_OPEN,
+};
+
+/* "eth1" or "ppp*". */
+struct enf_interface {
+    char name[ENF_IFNAME_LEN + 1];
+};
+
+struct enf_relay {
+    char name[ENF_NAME_LEN];
+    struct enf_prefix *addresses;
+    size_t addresses_len;
+    char interface[ENF_IFNAME_LEN + 1]; /* "" where none is given */
+};
+
+struct enf_smarthost {
+    char name[ENF_NAME_LEN];
+    struct enf_prefix *addresses;
+    size_t addresses_len;
+    bool quarantined_may_use;
+};
+
+/* A user name or, with group set, a group name ("@noc" is {"noc", true}). */
+struct enf_principal {
+    char name[ENF_NAME_LEN];
+    bool group;
+};
+
+struct enf_event_sink {
+    enum {
+        ENF_SINK_FILE,
+    } type;
+    char path[ENF_PATH_LEN];
+};
+
+struct enf_prefix_list {
+    struct enf_prefix *items;
+    size_t len;
+};
+
+/* Owned whole by the caller of enf_config_parse; freed by enf_config_free. Arrays are never NULL with len > 0. */
+struct enf_config {
+    enum enf_mode mode;
+    struct {
+        struct enf_interface *subscriber;
+        size_t subscriber_len;
+        struct enf_interface *upstream;
+        size_t upstream_len;
+    } interfaces;
+    struct enf_relay *relays;
+    size_t relays_len;
+    struct enf_smarthost *smarthosts;
+    size_t smarthosts_len;
+    struct enf_group *groups;
+    size_t groups_len;
+    struct enf_addr *traps; /* all trap addresses that any detector settings point into */
+    size_t traps_len;
+    size_t max_subscribers;
+    struct {
+        bool automatic;
+        enum enf_level level;
+        uint64_t duration_ms;
+        uint64_t escalation_ms[ENF_ESCALATION_MAX];
+        size_t escalation_len;
+        uint64_t memory_ms;
+        size_t max_entries;
+        struct {
+            uint32_t convictions;
+            uint64_t per_ms;
+        } governor;
+        struct enf_prefix_list never;
+    } quarantine;
+    struct {
+        bool drop_source_port_25;
+        bool stateless;
+        char bogons[ENF_PATH_LEN]; /* "" for none; relative to the configuration file's folder */
+    } inbound;
+    enum enf_antispoof antispoof;
+    struct {
+        uint16_t first;
+        uint16_t count;
+        enum enf_fail fail;
+    } queue;
+    struct {
+        char socket[ENF_PATH_LEN];
+        struct enf_principal *admins;
+        size_t admins_len;
+        struct enf_principal *viewers;
+        size_t viewers_len;
+    } control;
+    struct enf_event_sink *events;
+    size_t events_len;
+    uint64_t aggregate_ms;
+    char state[ENF_PATH_LEN];
+    /* More that is owned: storage behind the const pointers of detector settings. Private to config/. */
+    void *owned;
+};
+
+/* All errors of one run, each "FILE:LINE: key: expected …, found …" without a newline, ordered by line. */
+struct enf_config_errors {
+    char **lines;
+    size_t len;
+};
+
+/* Parses text (len bytes, need not be terminated); file_name is only for the messages. 0 with *out set, *errors
+ * empty; -EINVAL with *errors filled and *out untouched; -ENOMEM. Both are the caller's to free in every case. */
+int enf_config_parse(const char *file_name, const char *text, size_t len, struct enf_config **out,
+                     struct enf_config_errors *errors);
+/* Accepts NULL content; clears the caller's pointer. */
+void enf_config_free(struct enf_config **config);
+void enf_config_errors_clear(struct enf_config_errors *errors);
+
+/* The bogon list: prefixes one a line, `#` comments, blanks around, mixed families, overlapping ones allowed and
+ * host bits set accepted (real lists have both). Same error format and return values. Up to 2,000,000 lines. */
+int enf_config_parse_prefixes(const char *file_name, const char *text, size_t len, struct enf_prefix_list *out,
+                              struct enf_config_errors *errors);
+void enf_prefix_list_clear(struct enf_prefix_list *list);
