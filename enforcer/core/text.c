@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Durations and times as the interface writes them. */
+#include "enforcer/core/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct unit {
+    char letter;
+    uint64_t ms;
+};
+
+/* Longest first, as enf_duration_str tries them. */
+static const struct unit units[] = {
+    {'d', 86400000},
+    {'h', 3600000},
+    {'m', 60000},
+    {'s', 1000},
+};
+#define UNITS_LEN (sizeof units / sizeof *units)
+
+int enf_duration_parse(const char *text, uint64_t *out_ms)
+{
+    uint64_t number = 0;
+    const char *p = text;
+
+    for (; *p >= '0' && *p <= '9'; p++) {
+        number = number * 10 + (uint64_t)(*p - '0');
+        if (number > ENF_DURATION_MAX)
+            number = ENF_DURATION_MAX; /* stays out of range below whatever the unit */
+    }
+    if (p == text || p[0] == '\0' || p[1] != '\0')
+        return -EINVAL;
+    for (size_t i = 0; i < UNITS_LEN; i++) {
+        if (units[i].letter != *p)
+            continue;
+        if (number == 0 || number > ENF_DURATION_MAX / units[i].ms)
+            return -ERANGE;
+        *out_ms = number * units[i].ms;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+const char *enf_duration_str(uint64_t ms, char *buf, size_t buf_len)
+{
+    if (ms == ENF_FOREVER) {
+        snprintf(buf, buf_len, "forever");
+        return buf;
+    }
+    for (size_t i = 0; i < UNITS_LEN; i++) {
+        if (ms > 0 && ms % units[i].ms == 0) {
+            snprintf(buf, buf_len, "%" PRIu64 "%c", ms / units[i].ms, units[i].letter);
+            return buf;
+        }
+    }
+    snprintf(buf, buf_len, "%" PRIu64 "ms", ms);
+    return buf;
+}
+
+const char *enf_time_str(uint64_t wall_ms, char *buf, size_t buf_len)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    if (!gmtime_r(&seconds, &tm)) {
+        snprintf(buf, buf_len, "-");
+        return buf;
+    }
+    snprintf(buf, buf_len, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900, tm.tm_mon + 1,
+             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ms % 1000));
+    return buf;
+}
+
+/* Exactly count digits at *p, moved behind them; -1 where there are none. */
+static int digits(const char **p, int count)
+{
+    int value = 0;
+
+    for (int i = 0; i < count; i++, (*p)++) {
+        if (**p < '0' || **p > '9')
+            return -1;
+        value = value * 10 + (**p - '0');
+    }
+    return value;
+}
+
+static bool expect(const char **p, char c)
+{
+    if (**p != c)
+        return false;
+    (*p)++;
+    return true;
+}
+
+int enf_time_parse(const char *text, uint64_t *out_wall_ms)
+{
+    const char *p = text;
+    struct tm tm = {0};
+    uint64_t fraction_ms = 0;
+    bool ok = (tm.tm_year = digits(&p, 4)) >= 1970 && expect(&p, '-') && (tm.tm_mon = digits(&p, 2)) >= 1 &&
+              expect(&p, '-') && (tm.tm_mday = digits(&p, 2)) >= 1 && (expect(&p, 'T') || expect(&p, 't')) &&
+              (tm.tm_hour = digits(&p, 2)) >= 0 && expect(&p, ':') && (tm.tm_min = digits(&p, 2)) >= 0 &&
+              expect(&p, ':') && (tm.tm_sec = digits(&p, 2)) >= 0;
+
+    if (!ok || tm.tm_mon > 12 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+        return -EINVAL;
+    if (expect(&p, '.')) {
+        uint64_t scale = 100;
+        const char *first = p;
+        for (; *p >= '0' && *p <= '9'; p++, scale /= 10)
+            fraction_ms += scale * (uint64_t)(*p - '0');
+        if (p == first)
+            return -EINVAL;
+    }
+    if (!(expect(&p, 'Z') || expect(&p, 'z')) || *p)
+        return -EINVAL;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    int day = tm.tm_mday;
+    time_t seconds = timegm(&tm);
+    if (seconds < 0 || tm.tm_mday != day) /* 31 April becomes 1 May: no such date */
+        return -EINVAL;
+    *out_wall_ms = (uint64_t)seconds * 1000 + fraction_ms;
+    return 0;
+}
+
+char *enf_text_copy(char *dst, size_t dst_len, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (dst_len == 0)
+        return dst;
+    if (len >= dst_len) {
+        len = dst_len - 1;
+        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
+            len--;
+    }
+    memmove(dst, text, len);
+    dst[len] = '\0';
+    return dst;
+}
