@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What was seen of one subscriber, as a plain value: the same from live traffic, captures and flow records. */
+/* What was seen of one subscriber, as a plain value: the same from live traffic, captures and flow records.
+ */
 #pragma once
 
 #include "enforcer/core/addr.h"
