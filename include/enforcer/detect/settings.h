@@ -11,25 +11,27 @@
 
 #define ENF_WINDOWS_MAX 4
 
-/* More than `connections` inside any span of `per_ms` convicts: an observation at t looks at (t - per_ms, t]. */
+/* More than `connections` inside any span of `per_ms` convicts: an observation at t looks at (t - per_ms, t].
+ */
 struct enf_window {
     uint32_t connections; /* 1 to ENF_WINDOW_CONNECTIONS_MAX */
     uint64_t per_ms;      /* up to ENF_WINDOW_PER_MAX */
 };
 #define ENF_WINDOW_CONNECTIONS_MAX 100000
 #define ENF_WINDOW_PER_MAX         (7ULL * 86400 * 1000)
+#define ENF_DISTINCT_MAX           50000 /* destinations that a limit may name; they are counted exactly */
 
 struct enf_detector_settings {
     struct enf_window connection_rate[ENF_WINDOWS_MAX];
     size_t connection_rate_len; /* 0: no limit */
     struct {
-        uint32_t count; /* more than that many convict; 0: no limit */
+        uint32_t count; /* more than that many convict, up to ENF_DISTINCT_MAX; 0: no limit */
         uint64_t per_ms;
     } distinct_destinations;
     const struct enf_addr *traps; /* not owned */
     size_t traps_len;
     struct {
-        bool enabled; /* later: refused by the configuration until then */
+        bool enabled;            /* later: refused by the configuration until then */
         double false_conviction; /* expected ones a subscriber and day */
         double missed;           /* beta */
     } sequential;

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Counts connections by subscriber and says when a threshold is crossed, with the arithmetic. No I/O, no
+ * clock, no globals: time comes with the observations. One detector belongs to one thread.
+ *
+ * Memory is bounded twice, by subscribers and by bytes. At either bound the least suspicious subscriber is
+ * forgotten: first those with one connection, oldest first, then those with two or three, and so on in powers
+ * of two; last those with a conviction. So a flood of sources that appear once cannot push out anybody who
+ * came twice. */
+#pragma once
+
+#include "enforcer/core/addr.h"
+#include "enforcer/core/event.h"
+#include "enforcer/detect/settings.h"
+#include "enforcer/inspect/observation.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A SYN with addresses, ports and initial sequence number of one seen this long ago is the same connection.
+ */
+#define ENF_RETRANSMISSION_MS (240ULL * 1000)
+/* At least so many connections of a subscriber are remembered for that, at most the largest limit on
+ * connections of its settings, but no more than the second number; rounded up to a power of two. What does
+ * not fit is forgotten early, oldest first within eight: its retransmission then counts as a connection. */
+#define ENF_RETRANSMISSIONS_MIN 64
+#define ENF_RETRANSMISSIONS_MAX 4096
+/* Observations older than the newest of their subscriber count as made at its time: networks and captures
+ * shuffle. A step further back than this is a clock that was set or another capture: the subscriber's windows
+ * start anew. */
+#define ENF_DISORDER_MS (60ULL * 1000)
+/* Of a conviction by rate at most so many connections, the last ones, are kept as evidence. */
+#define ENF_RECENT_MAX 64
+/* A conviction is remembered for `show` this long after its subscriber fell silent. */
+#define ENF_CONVICTION_MEMORY_MS (30ULL * 86400 * 1000)
+#define ENF_TOP_MAX              1000
+
+struct enf_detector; /* private to detect/ */
+
+struct enf_detector_params {
+    size_t max_subscribers; /* 1 to ENF_SUBSCRIBERS_MAX */
+    size_t
+        max_bytes; /* for what active subscribers need beyond their slot; 0: 256 a subscriber, and 16 MiB */
+    uint64_t seed; /* random: strangers choose the keys of the hash tables */
+};
+#define ENF_SUBSCRIBERS_MAX 100000000
+
+enum enf_cause {
+    ENF_CAUSE_NONE,
+    ENF_CAUSE_TRAP,
+    ENF_CAUSE_CONNECTION_RATE,
+    ENF_CAUSE_DISTINCT_DESTINATIONS,
+};
+#define ENF_CAUSE_COUNT 4
+
+/* A conviction. The detector owns the evidence: it stays as it is until the next call with this detector. */
+struct enf_signal {
+    enum enf_verdict verdict;
+    struct enf_prefix subscriber;
+    uint64_t time_ms; /* of the observation that crossed the threshold */
+    enum enf_cause cause;
+    uint32_t ifindex; /* of that observation */
+    bool forgeable;   /* without evidence that a neighbour could have forged the threshold was not crossed */
+    char setting[ENF_SETTING_LEN];
+    const struct enf_evidence *evidence; /* in order of time */
+    size_t evidence_len;
+    uint64_t evidence_total; /* observations that counted; of more than evidence_len the first are left out */
+};
+
+struct enf_detector_view {
+    struct enf_prefix subscriber;
+    uint64_t first_seen_ms;
+    uint64_t last_seen_ms;
+    uint64_t connections; /* since first_seen_ms, retransmissions not counted */
+    uint64_t blocked;     /* of those */
+    uint64_t retransmissions;
+    struct {
+        uint32_t connections; /* in the window that ends now, since the last conviction; up to limit + 1 */
+        struct enf_window limit;
+    } windows[ENF_WINDOWS_MAX];
+    size_t windows_len;
+    struct {
+        uint32_t count; /* likewise */
+        uint32_t limit; /* 0: none */
+        uint64_t per_ms;
+    } distinct_destinations;
+    uint64_t convictions;
+    struct enf_signal last; /* the last conviction; cause is ENF_CAUSE_NONE where there was none */
+};
+
+enum enf_top {
+    ENF_TOP_CONNECTIONS,
+    ENF_TOP_DESTINATIONS,
+    ENF_TOP_BLOCKED,
+};
+#define ENF_TOP_COUNT 3
+
+struct enf_detector_top {
+    struct enf_prefix subscriber;
+    uint64_t connections; /* since first_seen_ms */
+    uint64_t blocked;
+    uint32_t destinations; /* in its last window; up to the limit + 1 */
+    uint64_t first_seen_ms;
+    uint64_t last_seen_ms;
+    bool convicted;
+};
+
+struct enf_detector_stats {
+    uint64_t observations;
+    uint64_t retransmissions;
+    uint64_t convictions;
+    size_t subscribers;
+    size_t max_subscribers;
+    uint64_t evicted;        /* to make room */
+    uint64_t evicted_active; /* of those: had come more than once */
+    uint64_t expired;        /* forgotten after silence */
+    uint64_t clock_steps;    /* observations more than ENF_DISORDER_MS behind */
+    uint64_t starved;        /* observations that could not be remembered whole: no memory within max_bytes */
+    size_t bytes;            /* all memory in use */
+};
+
+/* The caller owns *out. -EINVAL for params out of range, -ENOMEM; then *out is as it was. */
+int enf_detector_new(const struct enf_detector_params *params, struct enf_detector **out);
+/* Accepts NULL content; clears the caller's pointer. */
+void enf_detector_free(struct enf_detector **det);
+
+/* Accounts one observation of obs->subscriber under settings (which may change from call to call). Returns 1
+ * with *out filled when it crossed a threshold, 0 when not, -EINVAL for an observation without subscriber,
+ * -ENOMEM. After a conviction the subscriber's windows start empty: the next one needs the whole threshold
+ * again. */
+int enf_detector_feed(struct enf_detector *det, const struct enf_observation *obs,
+                      const struct enf_detector_settings *settings, struct enf_signal *out);
+
+/* Forgets every subscriber that lies in prefix, with counters and evidence. Returns how many. Takes a walk
+ * over all subscribers only where prefix can hold several. */
+size_t enf_detector_reset(struct enf_detector *det, const struct enf_prefix *prefix);
+
+/* What is known of one subscriber at now_ms. 0 with *out filled, or -ENOENT. out->last.evidence is the
+ * detector's, as in a signal. */
+int enf_detector_show(struct enf_detector *det, const struct enf_prefix *subscriber,
+                      const struct enf_detector_settings *settings, uint64_t now_ms,
+                      struct enf_detector_view *out);
+
+/* The first `limit` (at most ENF_TOP_MAX) subscribers in descending order; returns how many were written to
+ * out. Walks over all subscribers. */
+size_t enf_detector_top(const struct enf_detector *det, enum enf_top by, size_t limit,
+                        struct enf_detector_top *out);
+
+void enf_detector_stats(const struct enf_detector *det, struct enf_detector_stats *out);
+
+/* Calls fn for every subscriber, in no order, until it answers other than 0; returns that answer, else 0. fn
+ * must not call the detector. */
+int enf_detector_each(const struct enf_detector *det,
+                      int (*fn)(void *ctx, const struct enf_detector_top *subscriber), void *ctx);
+
+/* Frees what subscribers that fell silent for longer than their longest window hold. Looks at max_work of
+ * them and goes on there the next time, so that it can be called often and cheaply. Returns how many were
+ * forgotten. */
+size_t enf_detector_forget_idle(struct enf_detector *det, uint64_t now_ms, size_t max_work);
+
+/* "trap", "connection-rate", "distinct-destinations", "none"; NULL for a value out of range. */
+const char *enf_cause_name(enum enf_cause cause);
