@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A file that is appended to line by line, and survives a full disk, rotation and its removal. Private to
+ * sinks/. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct enf_file {
+    char *path;     /* owned */
+    int fd;         /* -1: not open */
+    bool torn;      /* the file ends in the middle of a line that will not be finished */
+    size_t partial; /* bytes of the current line that are written already */
+    uint64_t next;  /* sequence of the line to be written next */
+    uint64_t written;
+    uint64_t lost;
+    uint64_t failures;
+    int error;         /* errno of the last attempt */
+    uint64_t retry_ms; /* no attempt before that */
+};
+
+/* Sets *file up for path without opening it. 0 or -ENOMEM. */
+int enf_file_init(const char *path, struct enf_file *file);
+/* Closes and frees; *file is zero afterwards but for fd -1. */
+void enf_file_clear(struct enf_file *file);
+
+/* Opens or opens anew. On failure (-errno) what was open stays so. */
+int enf_file_open(struct enf_file *file);
+/* True where the path no longer names the open file. */
+bool enf_file_moved(const struct enf_file *file);
+
+/* Writes the line (len bytes with its newline), or what is missing of it. 0 when all of it is in the file;
+ * -errno, then the same line has to be given again. A file that is of no use any more is closed. */
+int enf_file_write(struct enf_file *file, const char *line, size_t len);
