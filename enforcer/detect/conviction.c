@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Evidence as it is kept, and as it is read out. */
+#include "enforcer/detect/conviction.h"
+
+#include "enforcer/core/text.h"
+
+#include <stdio.h>
+
+struct conviction *conviction_copy(const struct conviction *from, struct budget *budget)
+{
+    struct conviction *copy = budget_alloc(budget, conviction_size(from->len));
+    if (copy)
+        memcpy(copy, from, conviction_size(from->len));
+    return copy;
+}
+
+void conviction_free(struct conviction **conviction, struct budget *budget)
+{
+    if (*conviction)
+        budget_free(budget, *conviction, conviction_size((*conviction)->len));
+    *conviction = NULL;
+}
+
+/* As people write it: a limit is per 60s, seldom per 1m. */
+static const char *per_text(uint64_t per_ms, char buf[static ENF_TIME_STR_LEN])
+{
+    if (per_ms % 1000 != 0 || per_ms > 60000)
+        return enf_duration_str(per_ms, buf, ENF_TIME_STR_LEN);
+    (void)snprintf(buf, ENF_TIME_STR_LEN, "%us", (unsigned)(per_ms / 1000));
+    return buf;
+}
+
+static void write_setting(const struct conviction *conviction, char out[static ENF_SETTING_LEN])
+{
+    char per[ENF_TIME_STR_LEN];
+    char address[ENF_PREFIX_STR_LEN];
+    out[0] = '\0';
+    switch (conviction->cause) {
+    case ENF_CAUSE_TRAP: {
+        struct enf_addr trap = address_unpack(conviction->connections[0].destination);
+        (void)snprintf(out, ENF_SETTING_LEN, "traps: %s", enf_addr_str(&trap, address, sizeof(address)));
+        break;
+    }
+    case ENF_CAUSE_CONNECTION_RATE:
+        (void)snprintf(out, ENF_SETTING_LEN, "connection_rate: %u per %s", conviction->limit,
+                       per_text(conviction->per_ms, per));
+        break;
+    case ENF_CAUSE_DISTINCT_DESTINATIONS:
+        (void)snprintf(out, ENF_SETTING_LEN, "distinct_destinations: %u per %s", conviction->limit,
+                       per_text(conviction->per_ms, per));
+        break;
+    case ENF_CAUSE_NONE:
+        break;
+    }
+}
+
+static enum enf_evidence_kind kind_of(enum enf_cause cause)
+{
+    switch (cause) {
+    case ENF_CAUSE_TRAP:
+        return ENF_EVIDENCE_TRAP;
+    case ENF_CAUSE_DISTINCT_DESTINATIONS:
+        return ENF_EVIDENCE_DESTINATION;
+    case ENF_CAUSE_CONNECTION_RATE:
+    case ENF_CAUSE_NONE:
+        break;
+    }
+    return ENF_EVIDENCE_CONNECTION;
+}
+
+void conviction_render(const struct conviction *conviction, const struct enf_prefix *subscriber,
+                       struct enf_evidence evidence[static ENF_EVIDENCE_MAX], struct enf_signal *out)
+{
+    *out = (struct enf_signal){
+        .verdict = ENF_VERDICT_ZOMBIE,
+        .subscriber = *subscriber,
+        .time_ms = conviction->time_ms,
+        .cause = conviction->cause,
+        .ifindex = conviction->ifindex,
+        .forgeable = conviction->forgeable,
+        .evidence = evidence,
+        .evidence_len = conviction->len,
+        .evidence_total = conviction->total,
+    };
+    write_setting(conviction, out->setting);
+    for (size_t i = 0; i < conviction->len; i++) {
+        const struct connection *connection = &conviction->connections[i];
+        evidence[i] = (struct enf_evidence){
+            .time_ms = connection->time_ms,
+            .kind = kind_of(conviction->cause),
+            .destination = address_unpack(connection->destination),
+            .destination_port = connection->destination_port,
+            .blocked = (connection->flags & CONNECTION_BLOCKED) != 0,
+            .forgeable = (connection->flags & CONNECTION_FORGEABLE) != 0,
+            .step = 1,
+            .score = (double)(conviction->total - conviction->len + i + 1),
+            .threshold = conviction->limit,
+        };
+        memcpy(evidence[i].setting, out->setting, ENF_SETTING_LEN);
+    }
+}
+
+const char *enf_cause_name(enum enf_cause cause)
+{
+    switch (cause) {
+    case ENF_CAUSE_NONE:
+        return "none";
+    case ENF_CAUSE_TRAP:
+        return "trap";
+    case ENF_CAUSE_CONNECTION_RATE:
+        return "connection-rate";
+    case ENF_CAUSE_DISTINCT_DESTINATIONS:
+        return "distinct-destinations";
+    }
+    return NULL;
+}

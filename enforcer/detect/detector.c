@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From observations to convictions. */
+#include "enforcer/detect/detector.h"
+
+#include "enforcer/detect/judge.h"
+#include "enforcer/detect/state.h"
+
+#include <errno.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define DEFAULT_BYTES_PER_SUBSCRIBER 256
+#define DEFAULT_BYTES                (16u << 20)
+/* Enough to take back what one observation can add, in the long run; few enough to keep one observation
+ * cheap. */
+#define EVICTIONS_PER_OBSERVATION 8
+
+int enf_detector_new(const struct enf_detector_params *params, struct enf_detector **out)
+{
+    if (params->max_subscribers < 1 || params->max_subscribers > ENF_SUBSCRIBERS_MAX)
+        return -EINVAL;
+    struct enf_detector *det = calloc(1, sizeof(*det));
+    if (!det)
+        return -ENOMEM;
+    int rc = table_init(&det->table, params->max_subscribers, params->seed);
+    if (rc != 0) {
+        free(det);
+        return rc;
+    }
+    det->seed = params->seed;
+    det->max_bytes = params->max_bytes;
+    if (det->max_bytes == 0)
+        det->max_bytes = params->max_subscribers * DEFAULT_BYTES_PER_SUBSCRIBER + DEFAULT_BYTES;
+    *out = det;
+    return 0;
+}
+
+/* --- forgetting --- */
+
+static void release(struct enf_detector *det, struct subscriber *subscriber)
+{
+    activity_free(&subscriber->activity, &det->budget);
+    conviction_free(&subscriber->conviction, &det->budget);
+}
+
+static void forget(struct enf_detector *det, struct subscriber *subscriber)
+{
+    release(det, subscriber);
+    table_remove(&det->table, subscriber);
+}
+
+void enf_detector_free(struct enf_detector **det)
+{
+    if (!det || !*det)
+        return;
+    for (uint32_t id = 0; id < (*det)->table.used; id++) {
+        struct subscriber *subscriber = table_at(&(*det)->table, id);
+        if (subscriber)
+            release(*det, subscriber);
+    }
+    table_clear(&(*det)->table);
+    free(*det);
+    *det = NULL;
+}
+
+static bool evict(struct enf_detector *det, uint8_t level_min, const struct subscriber *except)
+{
+    struct subscriber *victim = table_least(&det->table, level_min, except);
+    if (!victim)
+        return false;
+    det->stats.evicted++;
+    if (victim->level > 0)
+        det->stats.evicted_active++;
+    forget(det, victim);
+    return true;
+}
+
+/* Those who came once hold no memory beside their slot: the search for bytes starts at the next level. */
+static void stay_within_bytes(struct enf_detector *det, const struct subscriber *except)
+{
+    for (unsigned i = 0; i < EVICTIONS_PER_OBSERVATION && det->budget.used > det->max_bytes; i++)
+        if (!evict(det, 1, except))
+            return;
+}
+
+size_t enf_detector_reset(struct enf_detector *det, const struct enf_prefix *prefix)
+{
+    size_t forgotten = 0;
+    struct subscriber *subscriber = table_find(&det->table, prefix);
+    if (subscriber) {
+        forget(det, subscriber);
+        forgotten++;
+    }
+    if (!table_may_hold_several(&det->table, prefix))
+        return forgotten;
+    for (uint32_t id = 0; id < det->table.used; id++) {
+        subscriber = table_at(&det->table, id);
+        if (!subscriber || !enf_prefix_covers(prefix, &subscriber->key))
+            continue;
+        forget(det, subscriber);
+        forgotten++;
+    }
+    return forgotten;
+}
+
+/* A convicted one keeps its slot and its conviction for people who ask, but no counters. */
+static bool expire(struct enf_detector *det, struct subscriber *subscriber, uint64_t now_ms)
+{
+    uint64_t silence = silence_ms(subscriber, now_ms);
+    if (silence < subscriber->keep_ms)
+        return false;
+    activity_free(&subscriber->activity, &det->budget);
+    subscriber->flags = 0;
+    if (subscriber->conviction && silence < ENF_CONVICTION_MEMORY_MS)
+        return false;
+    forget(det, subscriber);
+    det->stats.expired++;
+    return true;
+}
+
+size_t enf_detector_forget_idle(struct enf_detector *det, uint64_t now_ms, size_t max_work)
+{
+    size_t forgotten = 0;
+    if (max_work > det->table.used)
+        max_work = det->table.used;
+    for (size_t i = 0; i < max_work; i++) {
+        if (det->idle_cursor >= det->table.used)
+            det->idle_cursor = 0;
+        struct subscriber *subscriber = table_at(&det->table, det->idle_cursor++);
+        if (subscriber && expire(det, subscriber, now_ms))
+            forgotten++;
+    }
+    return forgotten;
+}
+
+/* --- accounting --- */
+
+static struct subscriber *find_or_add(struct enf_detector *det, const struct enf_observation *obs)
+{
+    struct subscriber *subscriber = table_find(&det->table, &obs->subscriber);
+    if (subscriber) {
+        subscriber->flags |= SUBSCRIBER_TOUCHED;
+        return subscriber;
+    }
+    if (det->table.len >= det->table.max && !evict(det, 0, NULL))
+        return NULL;
+    subscriber = table_add(&det->table, &obs->subscriber);
+    if (subscriber) {
+        subscriber->first_ms = obs->time_ms;
+        subscriber->last_ms = obs->time_ms;
+    }
+    return subscriber;
+}
+
+static void start_anew(struct enf_detector *det, struct subscriber *subscriber)
+{
+    activity_free(&subscriber->activity, &det->budget);
+    subscriber->flags &= SUBSCRIBER_TOUCHED;
+}
+
+/* The time that the observation counts as made at. */
+static uint64_t advance(struct enf_detector *det, struct subscriber *subscriber, uint64_t time_ms,
+                        const struct keep *keep)
+{
+    if (time_ms < subscriber->last_ms && subscriber->last_ms - time_ms > ENF_DISORDER_MS) {
+        det->stats.clock_steps++;
+        start_anew(det, subscriber);
+        subscriber->last_ms = time_ms;
+        if (time_ms < subscriber->first_ms)
+            subscriber->first_ms = time_ms;
+    }
+    uint64_t now_ms = time_ms > subscriber->last_ms ? time_ms : subscriber->last_ms;
+    if (now_ms - subscriber->last_ms >= subscriber->keep_ms && subscriber->keep_ms > 0)
+        start_anew(det, subscriber);
+    subscriber->last_ms = now_ms;
+    subscriber->keep_ms =
+        keep->longest_ms > ENF_RETRANSMISSION_MS ? keep->longest_ms : (uint32_t)ENF_RETRANSMISSION_MS;
+    return now_ms;
+}
+
+static uint32_t print_of(const struct enf_detector *det, const struct enf_observation *obs)
+{
+    struct {
+        struct enf_addr source;
+        struct enf_addr destination;
+        uint16_t ports[2];
+        uint16_t unused;
+        uint32_t sequence;
+    } tuple = {obs->source, obs->destination, {obs->source_port, obs->destination_port}, 0, obs->sequence};
+    _Static_assert(sizeof(tuple) == 2 * sizeof(struct enf_addr) + 10, "no padding: all bytes are hashed");
+    uint32_t print = (uint32_t)XXH3_64bits_withSeed(&tuple, sizeof(tuple), det->seed);
+    return print ? print : 1;
+}
+
+static struct connection connection_of(const struct enf_detector *det, const struct enf_observation *obs,
+                                       uint64_t now_ms)
+{
+    struct connection connection = {
+        .time_ms = now_ms,
+        .print = print_of(det, obs),
+        .destination_port = obs->destination_port,
+        .flags = (obs->blocked ? CONNECTION_BLOCKED : 0) | (obs->forgeable ? CONNECTION_FORGEABLE : 0),
+    };
+    address_pack(&obs->destination, connection.destination);
+    return connection;
+}
+
+static bool is_retransmission(struct enf_detector *det, struct subscriber *subscriber,
+                              const struct connection *connection, const struct keep *keep)
+{
+    if (subscriber->activity)
+        return prints_seen(&subscriber->activity->prints, &det->budget, connection->print,
+                           (uint32_t)connection->time_ms, keep->prints);
+    return (subscriber->flags & SUBSCRIBER_HAS_ONLY) && subscriber->only.print == connection->print &&
+           connection->time_ms - subscriber->only.time_ms < ENF_RETRANSMISSION_MS;
+}
+
+static uint16_t destination_hash(const struct enf_detector *det, const struct connection *connection)
+{
+    return (uint16_t)XXH3_64bits_withSeed(connection->destination, sizeof(connection->destination),
+                                          det->seed);
+}
+
+/* From one connection to a memory of several. */
+static bool start_activity(struct enf_detector *det, struct subscriber *subscriber, const struct keep *keep)
+{
+    struct activity *activity = budget_alloc(&det->budget, sizeof(*activity));
+    if (!activity)
+        return false;
+    const struct connection *only = &subscriber->only;
+    bool whole = true;
+    if (subscriber->flags & SUBSCRIBER_HAS_ONLY)
+        prints_seen(&activity->prints, &det->budget, only->print, (uint32_t)only->time_ms, keep->prints);
+    if (subscriber->flags & SUBSCRIBER_ONLY_COUNTS)
+        whole = activity_add(activity, &det->budget, keep, only, destination_hash(det, only));
+    subscriber->flags &= (uint8_t) ~(SUBSCRIBER_HAS_ONLY | SUBSCRIBER_ONLY_COUNTS);
+    subscriber->activity = activity;
+    return whole;
+}
+
+static void remember(struct enf_detector *det, struct subscriber *subscriber,
+                     const struct connection *connection, const struct keep *keep)
+{
+    bool whole = true;
+    if (!subscriber->activity) {
+        bool has_only = (subscriber->flags & SUBSCRIBER_HAS_ONLY) != 0;
+        if (has_only)
+            whole = start_activity(det, subscriber, keep);
+        if (!subscriber->activity) {
+            subscriber->only = *connection;
+            subscriber->flags |= SUBSCRIBER_HAS_ONLY | SUBSCRIBER_ONLY_COUNTS;
+            det->stats.starved += has_only;
+            return;
+        }
+        prints_seen(&subscriber->activity->prints, &det->budget, connection->print,
+                    (uint32_t)connection->time_ms, keep->prints);
+    }
+    whole &=
+        activity_add(subscriber->activity, &det->budget, keep, connection, destination_hash(det, connection));
+    det->stats.starved += !whole;
+}
+
+static void count(uint32_t *counter, bool really)
+{
+    if (really && *counter < UINT32_MAX)
+        (*counter)++;
+}
+
+/* --- convicting --- */
+
+static void convict(struct enf_detector *det, struct subscriber *subscriber,
+                    const struct enf_observation *obs, const struct connection *connection,
+                    struct enf_signal *out)
+{
+    struct conviction *conviction = &det->scratch.conviction;
+    conviction->time_ms = subscriber->last_ms;
+    conviction->ifindex = obs->ifindex;
+    judge_gather(conviction, subscriber, connection);
+    conviction_free(&subscriber->conviction, &det->budget);
+    subscriber->conviction = conviction_copy(conviction, &det->budget);
+    det->stats.starved += !subscriber->conviction;
+    conviction_render(conviction, &subscriber->key, det->evidence, out);
+
+    subscriber->flags &= (uint8_t) ~(SUBSCRIBER_ONLY_COUNTS | SUBSCRIBER_FORGEABLE);
+    if (subscriber->activity)
+        activity_reset(subscriber->activity);
+    count(&subscriber->convictions, true);
+    det->stats.convictions++;
+}
+
+static void update_level(struct enf_detector *det, struct subscriber *subscriber)
+{
+    uint8_t level = 0;
+    if (subscriber->conviction) {
+        level = TABLE_LEVEL_CONVICTED;
+    } else if (subscriber->activity) {
+        for (uint32_t n = subscriber->activity->stamps.len; n > 1 && level < TABLE_LEVEL_CONVICTED - 1;
+             n /= 2)
+            level++;
+        /* Whoever holds memory can be found where memory is looked for. */
+        if (level == 0)
+            level = 1;
+    }
+    if (level != subscriber->level)
+        table_set_level(&det->table, subscriber, level);
+}
+
+int enf_detector_feed(struct enf_detector *det, const struct enf_observation *obs,
+                      const struct enf_detector_settings *settings, struct enf_signal *out)
+{
+    if (obs->kind != ENF_OBSERVATION_SYN || obs->subscriber.addr.family == ENF_FAMILY_NONE)
+        return -EINVAL;
+    struct subscriber *subscriber = find_or_add(det, obs);
+    if (!subscriber)
+        return -ENOMEM;
+    det->stats.observations++;
+
+    struct keep keep = keep_of(settings);
+    struct connection connection = connection_of(det, obs, advance(det, subscriber, obs->time_ms, &keep));
+    if (is_retransmission(det, subscriber, &connection, &keep)) {
+        count(&subscriber->retransmissions, true);
+        det->stats.retransmissions++;
+        return 0;
+    }
+    count(&subscriber->connections, true);
+    count(&subscriber->blocked, obs->blocked);
+    if (obs->forgeable) {
+        subscriber->forgeable_ms = connection.time_ms;
+        subscriber->flags |= SUBSCRIBER_FORGEABLE;
+    }
+    remember(det, subscriber, &connection, &keep);
+
+    judge(subscriber, obs, settings, &det->scratch.conviction);
+    bool convicted = det->scratch.conviction.cause != ENF_CAUSE_NONE;
+    if (convicted)
+        convict(det, subscriber, obs, &connection, out);
+    update_level(det, subscriber);
+    stay_within_bytes(det, subscriber);
+    return convicted;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a detector, for the files that make it up: detector.c feeds it, view.c shows it. */
+#pragma once
+
+#include "enforcer/detect/activity.h"
+#include "enforcer/detect/budget.h"
+#include "enforcer/detect/conviction.h"
+#include "enforcer/detect/detector.h"
+#include "enforcer/detect/table.h"
+
+struct enf_detector {
+    struct table table;
+    struct budget budget; /* activities and convictions */
+    size_t max_bytes;
+    uint64_t seed;
+    uint32_t idle_cursor;
+    struct enf_detector_stats stats;
+    struct enf_evidence evidence[ENF_EVIDENCE_MAX]; /* what signals and views point to */
+    /* The conviction that is being put together. */
+    union {
+        struct conviction conviction;
+        char room[sizeof(struct conviction) + ENF_EVIDENCE_MAX * sizeof(struct connection)];
+    } scratch;
+};
+
+/* Time since the subscriber was last seen; 0 where now is before that. */
+static inline uint64_t silence_ms(const struct subscriber *subscriber, uint64_t now_ms)
+{
+    return now_ms > subscriber->last_ms ? now_ms - subscriber->last_ms : 0;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a detector tells people about its subscribers. */
+#include "enforcer/detect/state.h"
+
+#include <errno.h>
+
+/* In (now - per, now], since the last conviction. */
+static uint32_t connections_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
+{
+    if (silence_ms(subscriber, now_ms) >= per_ms)
+        return 0;
+    if (subscriber->activity)
+        return stamps_count(&subscriber->activity->stamps, (uint32_t)now_ms, (uint32_t)per_ms);
+    bool counts = (subscriber->flags & SUBSCRIBER_ONLY_COUNTS) != 0;
+    return counts && now_ms - subscriber->only.time_ms < per_ms;
+}
+
+static uint32_t destinations_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
+{
+    if (silence_ms(subscriber, now_ms) >= per_ms)
+        return 0;
+    if (subscriber->activity)
+        return destinations_count(&subscriber->activity->destinations, (uint32_t)now_ms, (uint32_t)per_ms);
+    return connections_within(subscriber, now_ms, per_ms);
+}
+
+int enf_detector_show(struct enf_detector *det, const struct enf_prefix *key,
+                      const struct enf_detector_settings *settings, uint64_t now_ms,
+                      struct enf_detector_view *out)
+{
+    const struct subscriber *subscriber = table_find(&det->table, key);
+    if (!subscriber)
+        return -ENOENT;
+    if (now_ms < subscriber->last_ms)
+        now_ms = subscriber->last_ms;
+    *out = (struct enf_detector_view){
+        .subscriber = subscriber->key,
+        .first_seen_ms = subscriber->first_ms,
+        .last_seen_ms = subscriber->last_ms,
+        .connections = subscriber->connections,
+        .blocked = subscriber->blocked,
+        .retransmissions = subscriber->retransmissions,
+        .convictions = subscriber->convictions,
+        .windows_len = settings->connection_rate_len,
+        .distinct_destinations = {.limit = settings->distinct_destinations.count,
+                                  .per_ms = settings->distinct_destinations.per_ms},
+    };
+    for (size_t i = 0; i < settings->connection_rate_len; i++) {
+        out->windows[i].limit = settings->connection_rate[i];
+        out->windows[i].connections =
+            connections_within(subscriber, now_ms, settings->connection_rate[i].per_ms);
+    }
+    if (settings->distinct_destinations.count > 0)
+        out->distinct_destinations.count =
+            destinations_within(subscriber, now_ms, settings->distinct_destinations.per_ms);
+    if (subscriber->conviction)
+        conviction_render(subscriber->conviction, &subscriber->key, det->evidence, &out->last);
+    return 0;
+}
+
+static void summarise(const struct subscriber *subscriber, struct enf_detector_top *out)
+{
+    *out = (struct enf_detector_top){
+        .subscriber = subscriber->key,
+        .connections = subscriber->connections,
+        .blocked = subscriber->blocked,
+        .first_seen_ms = subscriber->first_ms,
+        .last_seen_ms = subscriber->last_ms,
+        .convicted = subscriber->conviction != NULL,
+    };
+    if (subscriber->activity)
+        out->destinations = subscriber->activity->destinations.len;
+    else
+        out->destinations = (subscriber->flags & SUBSCRIBER_ONLY_COUNTS) != 0;
+}
+
+int enf_detector_each(const struct enf_detector *det,
+                      int (*fn)(void *ctx, const struct enf_detector_top *subscriber), void *ctx)
+{
+    for (uint32_t id = 0; id < det->table.used; id++) {
+        const struct subscriber *subscriber = table_at(&det->table, id);
+        struct enf_detector_top row;
+        if (!subscriber)
+            continue;
+        summarise(subscriber, &row);
+        int rc = fn(ctx, &row);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- the busiest --- */
+
+static uint64_t key_of(const struct enf_detector_top *row, enum enf_top by)
+{
+    switch (by) {
+    case ENF_TOP_CONNECTIONS:
+        return row->connections;
+    case ENF_TOP_DESTINATIONS:
+        return row->destinations;
+    case ENF_TOP_BLOCKED:
+        return row->blocked;
+    }
+    return 0;
+}
+
+/* Equal ones in order of address, so that the same state gives the same list. */
+static bool is_before(const struct enf_detector_top *a, const struct enf_detector_top *b, enum enf_top by)
+{
+    uint64_t key_a = key_of(a, by);
+    uint64_t key_b = key_of(b, by);
+    return key_a != key_b ? key_a > key_b : enf_prefix_cmp(&a->subscriber, &b->subscriber) < 0;
+}
+
+/* A heap with the last of the list at its root. */
+static void sift_down(struct enf_detector_top *rows, size_t len, size_t at, enum enf_top by)
+{
+    for (;;) {
+        size_t last = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++)
+            if (child < len && is_before(&rows[last], &rows[child], by))
+                last = child;
+        if (last == at)
+            return;
+        struct enf_detector_top swap = rows[at];
+        rows[at] = rows[last];
+        rows[last] = swap;
+        at = last;
+    }
+}
+
+static void sift_up(struct enf_detector_top *rows, size_t at, enum enf_top by)
+{
+    while (at > 0 && is_before(&rows[(at - 1) / 2], &rows[at], by)) {
+        struct enf_detector_top swap = rows[at];
+        rows[at] = rows[(at - 1) / 2];
+        rows[(at - 1) / 2] = swap;
+        at = (at - 1) / 2;
+    }
+}
+
+size_t enf_detector_top(const struct enf_detector *det, enum enf_top by, size_t limit,
+                        struct enf_detector_top *out)
+{
+    size_t len = 0;
+    if (limit > ENF_TOP_MAX)
+        limit = ENF_TOP_MAX;
+    for (uint32_t id = 0; limit > 0 && id < det->table.used; id++) {
+        const struct subscriber *subscriber = table_at(&det->table, id);
+        struct enf_detector_top row;
+        if (!subscriber)
+            continue;
+        summarise(subscriber, &row);
+        if (len < limit) {
+            out[len] = row;
+            sift_up(out, len++, by);
+        } else if (is_before(&row, &out[0], by)) {
+            out[0] = row;
+            sift_down(out, len, 0, by);
+        }
+    }
+    for (size_t left = len; left > 1; left--) {
+        struct enf_detector_top swap = out[0];
+        out[0] = out[left - 1];
+        out[left - 1] = swap;
+        sift_down(out, left - 1, 0, by);
+    }
+    return len;
+}
+
+void enf_detector_stats(const struct enf_detector *det, struct enf_detector_stats *out)
+{
+    *out = det->stats;
+    out->subscribers = det->table.len;
+    out->max_subscribers = det->table.max;
+    out->bytes = sizeof(*det) + table_bytes(&det->table) + det->budget.used;
+}
