@@ -176,3 +176,86 @@ int enf_range_to_prefixes(const struct enf_range *range,
     }
     return 0;
 }
+
+struct prefix_array {
+    struct enf_prefix *items;
+    size_t len;
+    size_t max;
+};
+
+static int append_prefix(void *ctx, const struct enf_prefix *prefix)
+{
+    struct prefix_array *array = ctx;
+
+    if (array->len == array->max)
+        return 1;
+    array->items[array->len++] = *prefix;
+    return 0;
+}
+
+size_t enf_range_prefixes(const struct enf_range *range, struct enf_prefix *out, size_t out_max)
+{
+    struct prefix_array array = {.items = out, .max = out_max};
+
+    enf_range_to_prefixes(range, append_prefix, &array);
+    return array.len;
+}
+
+/* All prefixes as one map with one value: overlapping and touching ones are fused. */
+static int build_union(const struct enf_prefix *prefixes, size_t len, struct enf_rangemap *out)
+{
+    struct enf_rangemap_input *input = calloc(len ? len : 1, sizeof *input);
+
+    if (!input)
+        return -ENOMEM;
+    for (size_t i = 0; i < len; i++)
+        input[i].prefix = prefixes[i];
+    int err = enf_rangemap_build(input, len, out);
+    free(input);
+    return err;
+}
+
+/* What is left of one range after all of `less`, from index *next on, appended to out. */
+static void subtract_one(struct enf_range range, const struct enf_rangemap *less, size_t *next,
+                         struct enf_rangemap *out)
+{
+    while (*next < less->len && enf_addr_cmp(&less->entries[*next].range.last, &range.first) < 0)
+        ++*next;
+    for (size_t i = *next; i < less->len; i++) {
+        const struct enf_range *cut = &less->entries[i].range;
+        if (enf_addr_cmp(&cut->first, &range.last) > 0)
+            break;
+        if (enf_addr_cmp(&cut->first, &range.first) > 0) {
+            struct enf_range head = {.first = range.first, .last = cut->first};
+            enf_addr_decrement(&head.last);
+            out->entries[out->len++].range = head;
+        }
+        range.first = cut->last;
+        if (enf_addr_cmp(&cut->last, &range.last) >= 0 || !enf_addr_increment(&range.first))
+            return;
+    }
+    out->entries[out->len++].range = range;
+}
+
+int enf_rangemap_difference(const struct enf_prefix *from, size_t from_len, const struct enf_prefix *less,
+                            size_t less_len, struct enf_rangemap *out)
+{
+    struct enf_rangemap a = {0}, b = {0}, left = {0};
+    size_t next = 0;
+    int err = build_union(from, from_len, &a);
+
+    if (err == 0)
+        err = build_union(less, less_len, &b);
+    if (err == 0) {
+        /* Each cut can split one range in two. */
+        left.entries = calloc(a.len + b.len + 1, sizeof *left.entries);
+        err = left.entries ? 0 : -ENOMEM;
+    }
+    for (size_t i = 0; err == 0 && i < a.len; i++)
+        subtract_one(a.entries[i].range, &b, &next, &left);
+    enf_rangemap_clear(&a);
+    enf_rangemap_clear(&b);
+    if (err == 0)
+        *out = left;
+    return err;
+}

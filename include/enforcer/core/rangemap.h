@@ -38,3 +38,11 @@ const struct enf_rangemap_entry *enf_rangemap_find(const struct enf_rangemap *ma
  * non-zero answer and returns it, else 0. At most 2 * bits calls. */
 int enf_range_to_prefixes(const struct enf_range *range, int (*fn)(void *ctx, const struct enf_prefix *prefix),
                           void *ctx);
+
+/* The same into an array of out_max prefixes; returns how many were written (256 always suffice). */
+size_t enf_range_prefixes(const struct enf_range *range, struct enf_prefix *out, size_t out_max);
+
+/* The addresses that some prefix of `from` holds and none of `less`, as ranges with value 0.
+ * 0 or -ENOMEM with *out untouched. */
+int enf_rangemap_difference(const struct enf_prefix *from, size_t from_len, const struct enf_prefix *less,
+                            size_t less_len, struct enf_rangemap *out);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Names of chains, sets and counters in our table. */
+#include "enforcer/kernel/names.h"
+
+#include "enforcer/kernel/ruleset.h"
+
+#include <errno.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/object.h>
+#include <libnftnl/set.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(struct enf_names *names, const char *name)
+{
+    char **grown = realloc(names->items, (names->len + 1) * sizeof *grown);
+    char *copy = grown ? strdup(name) : NULL;
+
+    if (grown)
+        names->items = grown;
+    if (!copy) {
+        names->err = -ENOMEM;
+        return;
+    }
+    names->items[names->len++] = copy;
+}
+
+static int on_chain(const struct nlmsghdr *h, void *ctx)
+{
+    struct nftnl_chain *chain = nftnl_chain_alloc();
+
+    if (chain && nftnl_chain_nlmsg_parse(h, chain) == 0 &&
+        strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE), ENF_TABLE) == 0)
+        add(ctx, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+    nftnl_chain_free(chain);
+    return MNL_CB_OK;
+}
+
+static int on_set(const struct nlmsghdr *h, void *ctx)
+{
+    struct nftnl_set *set = nftnl_set_alloc();
+
+    if (set && nftnl_set_nlmsg_parse(h, set) == 0 &&
+        strcmp(nftnl_set_get_str(set, NFTNL_SET_TABLE), ENF_TABLE) == 0 &&
+        !(nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS))
+        add(ctx, nftnl_set_get_str(set, NFTNL_SET_NAME));
+    nftnl_set_free(set);
+    return MNL_CB_OK;
+}
+
+static int on_object(const struct nlmsghdr *h, void *ctx)
+{
+    struct nftnl_obj *obj = nftnl_obj_alloc();
+
+    if (obj && nftnl_obj_nlmsg_parse(h, obj) == 0 &&
+        strcmp(nftnl_obj_get_str(obj, NFTNL_OBJ_TABLE), ENF_TABLE) == 0 &&
+        nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
+        add(ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME));
+    nftnl_obj_free(obj);
+    return MNL_CB_OK;
+}
+
+static void start_over(void *ctx)
+{
+    enf_names_clear(ctx);
+}
+
+static const struct {
+    uint16_t message;
+    uint16_t table_attr; /* all kinds have the table's name in attribute 1 */
+    mnl_cb_t cb;
+} kinds[ENF_KIND_COUNT] = {
+    [ENF_KIND_CHAIN] = {NFT_MSG_GETCHAIN, NFTA_CHAIN_TABLE, on_chain},
+    [ENF_KIND_SET] = {NFT_MSG_GETSET, NFTA_SET_TABLE, on_set},
+    [ENF_KIND_COUNTER] = {NFT_MSG_GETOBJ, NFTA_OBJ_TABLE, on_object},
+};
+
+int enf_names_read(struct enf_netlink *nl, enum enf_kind kind, struct enf_names *out)
+{
+    char buf[512];
+    struct enf_names names = {0};
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, kinds[kind].message, NFPROTO_INET, NLM_F_DUMP, 0);
+
+    mnl_attr_put_strz(h, kinds[kind].table_attr, ENF_TABLE);
+    int err = enf_netlink_dump(nl, h, kinds[kind].cb, start_over, &names);
+    if (err == -ENOENT)
+        err = 0;
+    if (err == 0)
+        err = names.err;
+    if (err < 0)
+        enf_names_clear(&names);
+    else
+        *out = names;
+    return err;
+}
+
+bool enf_names_have(const struct enf_names *names, const char *name, size_t name_len)
+{
+    for (size_t i = 0; i < names->len; i++) {
+        if (strlen(names->items[i]) == name_len && memcmp(names->items[i], name, name_len) == 0)
+            return true;
+    }
+    return false;
+}
+
+void enf_names_clear(struct enf_names *names)
+{
+    for (size_t i = 0; i < names->len; i++)
+        free(names->items[i]);
+    free(names->items);
+    *names = (struct enf_names){0};
+}
+
+static int ignore(const struct nlmsghdr *h, void *ctx)
+{
+    (void)h;
+    (void)ctx;
+    return MNL_CB_STOP;
+}
+
+int enf_names_table_exists(struct enf_netlink *nl)
+{
+    char buf[512];
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_INET, 0, 0);
+
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, ENF_TABLE);
+    int err = enf_netlink_dump(nl, h, ignore, NULL, NULL);
+    return err == 0 ? 1 : err == -ENOENT ? 0 : err;
+}

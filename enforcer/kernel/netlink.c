@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* nf_tables over a netlink socket: transactions that are answered, and dumps. */
+#include "enforcer/kernel/netlink.h"
+
+#include <errno.h>
+#include <libnftnl/common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#define RECEIVE_LEN   (64 * 1024)
+#define SOCKET_BUFFER (8 * 1024 * 1024)
+#define ANSWER_LIMIT  10 /* seconds: the kernel answers at once or something is very wrong */
+#define DUMP_TRIES    5
+
+int enf_netlink_open(struct enf_netlink *nl)
+{
+    struct timeval limit = {.tv_sec = ANSWER_LIMIT};
+    int size = SOCKET_BUFFER, on = 1;
+
+    *nl = (struct enf_netlink){.socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC)};
+    if (!nl->socket)
+        return -errno;
+    int fd = mnl_socket_get_fd(nl->socket);
+    if (mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
+        int err = -errno;
+        enf_netlink_close(nl);
+        return err;
+    }
+    /* Large answers must fit; where the privilege lacks, the default has to do. Short acknowledgements (no
+     * copy of the message) keep them small. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+    nl->portid = mnl_socket_get_portid(nl->socket);
+    nl->seq = 1;
+    return 0;
+}
+
+void enf_netlink_close(struct enf_netlink *nl)
+{
+    if (nl->socket)
+        mnl_socket_close(nl->socket);
+    nl->socket = NULL;
+}
+
+static bool reserve(struct enf_batch *batch, size_t room)
+{
+    size_t size = batch->size ? batch->size : 4096;
+
+    while (size - batch->len < room)
+        size *= 2;
+    if (size != batch->size) {
+        char *buf = realloc(batch->buf, size);
+        if (!buf) {
+            batch->err = -ENOMEM;
+            return false;
+        }
+        batch->buf = buf;
+        batch->size = size;
+    }
+    return true;
+}
+
+void enf_batch_begin(struct enf_batch *batch, struct enf_netlink *nl)
+{
+    *batch = (struct enf_batch){.nl = nl, .first_seq = nl->seq};
+    if (!reserve(batch, MNL_NLMSG_HDRLEN + 64))
+        return;
+    nftnl_batch_begin(batch->buf, nl->seq++);
+    batch->len = ((struct nlmsghdr *)(void *)batch->buf)->nlmsg_len;
+}
+
+struct nlmsghdr *enf_batch_message(struct enf_batch *batch, uint16_t type, uint16_t family, uint16_t flags,
+                                   size_t room)
+{
+    if (batch->err < 0 || !reserve(batch, MNL_NLMSG_HDRLEN + 64 + room))
+        return NULL;
+    batch->last_seq = batch->nl->seq++;
+    batch->message = nftnl_nlmsg_build_hdr(batch->buf + batch->len, type, family, flags, batch->last_seq);
+    return batch->message;
+}
+
+void enf_batch_message_end(struct enf_batch *batch)
+{
+    if (batch->err < 0 || !batch->message)
+        return;
+    batch->len += NLMSG_ALIGN(batch->message->nlmsg_len);
+    batch->message = NULL;
+}
+
+void enf_batch_abort(struct enf_batch *batch)
+{
+    free(batch->buf);
+    *batch = (struct enf_batch){0};
+}
+
+/* Reads until the last message is answered; errors of earlier ones come before that. */
+static int collect_answers(struct enf_batch *batch)
+{
+    static const size_t header = sizeof(struct nlmsghdr) + sizeof(struct nlmsgerr);
+    char buf[16384];
+    int first_error = 0;
+
+    for (;;) {
+        ssize_t got = recv(mnl_socket_get_fd(batch->nl->socket), buf, sizeof buf, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return first_error ? first_error : errno == EAGAIN ? -ETIMEDOUT : -errno;
+        int left = (int)got;
+        for (struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+            if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < header)
+                continue;
+            const struct nlmsgerr *answer = mnl_nlmsg_get_payload(h);
+            /* Numbers wrap; an answer to an older, abandoned transaction is not ours. */
+            if (h->nlmsg_seq - batch->first_seq > batch->last_seq - batch->first_seq)
+                continue;
+            if (answer->error < 0 && first_error == 0)
+                first_error = answer->error;
+            if (h->nlmsg_seq == batch->last_seq || (h->nlmsg_seq == batch->first_seq && answer->error < 0))
+                return first_error;
+        }
+    }
+}
+
+/* The acknowledgement is asked for at the last message only: errors come unasked. */
+static void ask_for_answer(struct enf_batch *batch)
+{
+    struct nlmsghdr *h = (void *)batch->buf;
+    int left = (int)batch->len;
+
+    for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+        if (h->nlmsg_seq == batch->last_seq)
+            h->nlmsg_flags |= NLM_F_ACK;
+    }
+}
+
+int enf_batch_commit(struct enf_batch *batch)
+{
+    int err = batch->err;
+
+    if (err == 0 && batch->last_seq != 0 && reserve(batch, MNL_NLMSG_HDRLEN + 64)) {
+        ask_for_answer(batch);
+        struct nlmsghdr *h = nftnl_batch_end(batch->buf + batch->len, batch->nl->seq++);
+        batch->len += NLMSG_ALIGN(h->nlmsg_len);
+        if (mnl_socket_sendto(batch->nl->socket, batch->buf, batch->len) < 0)
+            err = -errno;
+        else
+            err = collect_answers(batch);
+    }
+    if (err == 0)
+        err = batch->err;
+    enf_batch_abort(batch);
+    return err;
+}
+
+static int dump_once(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
+{
+    char *buf = malloc(RECEIVE_LEN);
+    int err = 0, more = MNL_CB_OK;
+
+    if (!buf)
+        return -ENOMEM;
+    request->nlmsg_seq = nl->seq++;
+    if (mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0)
+        err = -errno;
+    while (err == 0 && more > MNL_CB_STOP) {
+        ssize_t got = recv(mnl_socket_get_fd(nl->socket), buf, RECEIVE_LEN, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+            break;
+        }
+        /* Answers to an older request that was given up. */
+        if (got >= (ssize_t)sizeof(struct nlmsghdr) &&
+            ((struct nlmsghdr *)(void *)buf)->nlmsg_seq != request->nlmsg_seq)
+            continue;
+        more = mnl_cb_run(buf, (size_t)got, request->nlmsg_seq, nl->portid, cb, ctx);
+        if (more < 0)
+            err = -errno;
+    }
+    free(buf);
+    return err;
+}
+
+int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),
+                     void *ctx)
+{
+    int err = -EINTR;
+
+    for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
+        if (i > 0 && reset)
+            reset(ctx);
+        err = dump_once(nl, request, cb, ctx);
+    }
+    return err;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A NETLINK_NETFILTER socket with transactions and dumps. Private to kernel/. */
+#pragma once
+
+#include <libmnl/libmnl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One socket, one thread. */
+struct enf_netlink {
+    struct mnl_socket *socket;
+    uint32_t portid;
+    uint32_t seq;
+};
+
+int enf_netlink_open(struct enf_netlink *nl);
+/* Accepts one that is not open. */
+void enf_netlink_close(struct enf_netlink *nl);
+
+/* One nf_tables transaction being written: begin, any number of messages, then commit. Errors stick: a
+ * message after one is a no-op, and commit returns the first. */
+struct enf_batch {
+    struct enf_netlink *nl;
+    char *buf;
+    size_t len;
+    size_t size;
+    uint32_t first_seq;
+    uint32_t last_seq;
+    struct nlmsghdr *message; /* the one being written */
+    int err;
+};
+
+void enf_batch_begin(struct enf_batch *batch, struct enf_netlink *nl);
+/* A header of NFT_MSG_* type; NULL once there is an error. The message may be written up to `room` bytes. */
+struct nlmsghdr *enf_batch_message(struct enf_batch *batch, uint16_t type, uint16_t family, uint16_t flags,
+                                   size_t room);
+/* Ends the message: its length counts. */
+void enf_batch_message_end(struct enf_batch *batch);
+/* Sends, waits for the kernel's answer, frees. 0 or the first error as -errno: then nothing has changed. */
+int enf_batch_commit(struct enf_batch *batch);
+void enf_batch_abort(struct enf_batch *batch);
+
+/* Sends a request whose answer is a dump or one message; cb as in libmnl. Retries where the kernel says that
+ * the dump was interrupted; then reset(ctx), where given, is called first. 0 or -errno. */
+int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),
+                     void *ctx);

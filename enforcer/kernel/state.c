@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads counters and rules, and fills the queue statement in. */
+#include "enforcer/kernel/kernel_private.h"
+
+#include "enforcer/kernel/ruleset.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/object.h>
+#include <libnftnl/rule.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RULE_ROOM 1024
+
+struct counter_reading {
+    enf_kernel_counter_fn fn;
+    void *ctx;
+};
+
+static int on_counter(const struct nlmsghdr *h, void *data)
+{
+    struct counter_reading *r = data;
+    struct nftnl_obj *obj = nftnl_obj_alloc();
+
+    if (obj && nftnl_obj_nlmsg_parse(h, obj) == 0 &&
+        nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
+        r->fn(r->ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME), nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_PKTS),
+              nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_BYTES));
+    nftnl_obj_free(obj);
+    return MNL_CB_OK;
+}
+
+int enf_kernel_read_counters(struct enf_kernel *kernel, enf_kernel_counter_fn fn, void *ctx)
+{
+    char buf[512];
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, NLM_F_DUMP, 0);
+    struct counter_reading r = {.fn = fn, .ctx = ctx};
+
+    mnl_attr_put_strz(h, NFTA_OBJ_TABLE, ENF_TABLE);
+    mnl_attr_put_u32(h, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+    return enf_netlink_dump(&kernel->nl, h, on_counter, NULL, &r);
+}
+
+static int on_rule(const struct nlmsghdr *h, void *data)
+{
+    struct nftnl_rule *rule = nftnl_rule_alloc();
+
+    if (rule && nftnl_rule_nlmsg_parse(h, rule) == 0 &&
+        strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE), ENF_TABLE) == 0)
+        ++*(size_t *)data;
+    nftnl_rule_free(rule);
+    return MNL_CB_OK;
+}
+
+static void zero(void *data)
+{
+    *(size_t *)data = 0;
+}
+
+int enf_kernel_rule_count(struct enf_kernel *kernel, size_t *out)
+{
+    char buf[512];
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
+    size_t count = 0;
+
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, ENF_TABLE);
+    int err = enf_netlink_dump(&kernel->nl, h, on_rule, zero, &count);
+    if (err == 0)
+        *out = count;
+    return err;
+}
+
+const char *enf_kernel_queue_name(enum enf_kernel_queue kind)
+{
+    return kind == ENF_KERNEL_QUEUE_NATIVE ? "native" : "xt";
+}
+
+/* queue num N [bypass] */
+static struct nftnl_expr *native_expr(uint16_t queue, bool bypass)
+{
+    struct nftnl_expr *expr = nftnl_expr_alloc("queue");
+
+    if (!expr)
+        return NULL;
+    nftnl_expr_set_u16(expr, NFTNL_EXPR_QUEUE_NUM, queue);
+    nftnl_expr_set_u16(expr, NFTNL_EXPR_QUEUE_TOTAL, 1);
+    nftnl_expr_set_u16(expr, NFTNL_EXPR_QUEUE_FLAGS, bypass ? NFT_QUEUE_FLAG_BYPASS : 0);
+    return expr;
+}
+
+/* The same as a target of x_tables. libnftnl frees the info with the expression. */
+static struct nftnl_expr *xt_expr(uint16_t queue, bool bypass)
+{
+    struct nftnl_expr *expr = nftnl_expr_alloc("target");
+    struct xt_NFQ_info_v3 *info = expr ? calloc(1, sizeof *info) : NULL;
+
+    if (!info) {
+        if (expr)
+            nftnl_expr_free(expr);
+        return NULL;
+    }
+    info->queuenum = queue;
+    info->queues_total = 1;
+    info->flags = bypass ? NFQ_FLAG_BYPASS : 0;
+    nftnl_expr_set_str(expr, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+    nftnl_expr_set_u32(expr, NFTNL_EXPR_TG_REV, 3);
+    nftnl_expr_set(expr, NFTNL_EXPR_TG_INFO, info, sizeof *info);
+    return expr;
+}
+
+/* insert rule inet enforcer shard … : in front of the verdict that stands there for a missing queue. */
+static int insert_rule(struct enf_kernel *kernel, struct nftnl_expr *expr)
+{
+    struct nftnl_rule *rule = expr ? nftnl_rule_alloc() : NULL;
+    struct enf_batch batch;
+
+    if (!rule) {
+        if (expr)
+            nftnl_expr_free(expr);
+        return -ENOMEM;
+    }
+    nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, ENF_TABLE);
+    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, "shard");
+    nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+    nftnl_rule_add_expr(rule, expr);
+    enf_batch_begin(&batch, &kernel->nl);
+    struct nlmsghdr *h = enf_batch_message(&batch, NFT_MSG_NEWRULE, NFPROTO_INET, NLM_F_CREATE, RULE_ROOM);
+    if (h) {
+        nftnl_rule_nlmsg_build_payload(h, rule);
+        enf_batch_message_end(&batch);
+    }
+    nftnl_rule_free(rule);
+    return enf_batch_commit(&batch);
+}
+
+int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass,
+                             enum enf_kernel_queue *out)
+{
+    int err = insert_rule(kernel, native_expr(queue, bypass));
+
+    if (err == 0) {
+        *out = ENF_KERNEL_QUEUE_NATIVE;
+        return 0;
+    }
+    if (err != -ENOENT && err != -EOPNOTSUPP)
+        return err;
+    err = insert_rule(kernel, xt_expr(queue, bypass));
+    if (err == 0)
+        *out = ENF_KERNEL_QUEUE_XT;
+    return err == -ENOENT ? -EOPNOTSUPP : err;
+}

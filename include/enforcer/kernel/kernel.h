@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The dynamic side of the table: quarantine, relays, counters, the queue statement. Every change is one nf_tables
+ * transaction that is answered before the call returns. One struct enf_kernel is used by one thread; open one a thread.
+ *
+ * All functions return 0 or -errno. -ENOENT means that the table or a set is missing: somebody deleted it. */
+#pragma once
+
+#include "enforcer/core/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct enf_kernel;
+
+/* 0 or -errno; the caller frees with enf_kernel_close, which accepts NULL content and clears the pointer. */
+int enf_kernel_open(struct enf_kernel **out);
+void enf_kernel_close(struct enf_kernel **kernel);
+
+/* What one single subscriber's element shall be. */
+struct enf_kernel_single {
+    struct enf_prefix subscriber; /* the address is the key; an IPv6 one is masked already */
+    bool remove;
+    uint64_t timeout_ms; /* rest from now; ENF_FOREVER: none */
+};
+
+/* Adds, replaces and removes elements of quarantine4 and quarantine6, all or nothing, in one transaction. Sets the
+ * remaining time also where the element exists (kernels before about 6.12 ignore a second add), and removing one that
+ * is absent is no error. Up to a few thousand at a time: see ENF_KERNEL_CHUNK. */
+#define ENF_KERNEL_CHUNK 1000
+int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len);
+
+/* A range of a set of intervals. */
+struct enf_kernel_net {
+    struct enf_range range;
+    uint64_t timeout_ms; /* ENF_FOREVER: none; ignored for relays */
+};
+
+/* Replaces all of quarantine_nets4 or _nets6 in one transaction. Ranges are disjoint, of that family, ascending. */
+int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family, const struct enf_kernel_net *nets,
+                            size_t len);
+/* The same for relays4 or relays6. */
+int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family, const struct enf_kernel_net *nets,
+                              size_t len);
+/* The interfaces on which the meter must not quarantine. */
+int enf_kernel_governed_replace(struct enf_kernel *kernel, const char *const *names, size_t len);
+
+/* Empties the meters and caps of all subscribers, of both families. */
+int enf_kernel_meters_flush(struct enf_kernel *kernel);
+/* Removes the meter's element of one subscriber; absent ones are fine. */
+int enf_kernel_meter_reset(struct enf_kernel *kernel, const struct enf_prefix *subscriber);
+
+enum enf_kernel_set {
+    ENF_KERNEL_QUARANTINE4,
+    ENF_KERNEL_QUARANTINE6,
+    ENF_KERNEL_QUARANTINE_NETS4,
+    ENF_KERNEL_QUARANTINE_NETS6,
+    ENF_KERNEL_RELAYS4,
+    ENF_KERNEL_RELAYS6,
+};
+#define ENF_KERNEL_SET_COUNT 6
+const char *enf_kernel_set_name(enum enf_kernel_set set);
+
+/* Reads a set as the kernel has it: one call of fn for an element or range, in no order; expires_ms is what is left
+ * (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is returned. Where the kernel says that the set changed
+ * while it was read, restart (may be NULL) is called and reading begins anew. */
+typedef int (*enf_kernel_element_fn)(void *ctx, const struct enf_range *range, uint64_t expires_ms);
+int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
+                        void (*restart)(void *ctx), void *ctx);
+
+/* Reads all named counters of the table. */
+typedef void (*enf_kernel_counter_fn)(void *ctx, const char *name, uint64_t packets, uint64_t bytes);
+int enf_kernel_read_counters(struct enf_kernel *kernel, enf_kernel_counter_fn fn, void *ctx);
+
+/* How many rules the table has: a coarse look at its health. -ENOENT where the table is missing. */
+int enf_kernel_rule_count(struct enf_kernel *kernel, size_t *out);
+
+enum enf_kernel_queue {
+    ENF_KERNEL_QUEUE_NATIVE, /* nft `queue` */
+    ENF_KERNEL_QUEUE_XT,     /* the xt NFQUEUE target through nft_compat */
+};
+const char *enf_kernel_queue_name(enum enf_kernel_queue kind);
+
+/* Puts the queue statement in front of chain shard: native where the kernel has it, else the xt target; says which.
+ * -EOPNOTSUPP where the kernel has neither. */
+int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass, enum enf_kernel_queue *out);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ruleset: from plain values to nft text, and from text into the kernel in one transaction. The table is
+ * `inet enforcer`; nothing outside of it is read for a decision, or written. */
+#pragma once
+
+#include "enforcer/core/addr.h"
+#include "enforcer/core/event.h"
+#include "enforcer/core/rangemap.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ENF_TABLE     "enforcer"
+#define ENF_LOG_GROUP 2525 /* of NFLOG; fixed: one daemon a network namespace */
+
+enum enf_ruleset_antispoof {
+    ENF_RULESET_ANTISPOOF_OFF,
+    ENF_RULESET_ANTISPOOF_GROUPS,
+    ENF_RULESET_ANTISPOOF_STRICT,
+};
+
+struct enf_ruleset_relay {
+    struct enf_prefix prefix;
+    const char *interface; /* "" or NULL: none */
+};
+
+struct enf_ruleset_smarthost {
+    struct enf_prefix prefix;
+    bool quarantined_may_use;
+};
+
+struct enf_ruleset_group {
+    const char *name;
+    enum enf_policy policy;
+    bool reset; /* TCP RST instead of silence */
+    uint8_t subscriber_v6; /* bits */
+    /* Token bucket behind the detector: rate in connections a minute (0: no meter) and size. */
+    uint32_t meter_per_minute;
+    uint32_t meter_burst;
+};
+
+/* All that the text depends on. Nothing is owned; the pointers must live through the call. */
+struct enf_ruleset_spec {
+    bool observe; /* drop nothing, copy instead of queue */
+    const char *const *subscriber_if;
+    size_t subscriber_if_len;
+    const char *const *upstream_if;
+    size_t upstream_if_len;
+    const struct enf_ruleset_relay *relays; /* those of the configuration: only their interfaces matter here */
+    size_t relays_len;
+    const struct enf_ruleset_smarthost *smarthosts;
+    size_t smarthosts_len;
+    const struct enf_ruleset_group *groups;
+    size_t groups_len;
+    const struct enf_rangemap *group_map; /* value: index into groups */
+    const struct enf_prefix *never;       /* not quarantined by the meter, as relays and smarthosts */
+    size_t never_len;
+    const struct enf_prefix *bogons;
+    size_t bogons_len;
+    bool drop_source_port_25;
+    bool stateless;
+    enum enf_ruleset_antispoof antispoof;
+    uint16_t queue;
+    bool fail_open;
+    bool automatic;               /* the meter may quarantine */
+    uint64_t meter_quarantine_ms; /* for how long, until the daemon says otherwise */
+    uint64_t meter_window_ms;     /* longest window that a bucket stands for */
+};
+
+/* The table as nft text, zero-terminated; the caller frees *out. 0, -ENOMEM, or -EINVAL for a broken template. */
+int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out);
+
+/* Puts the text from enf_ruleset_render into the kernel of this network namespace, in one transaction: rules, static
+ * sets and chains as the text says, the elements of dynamic sets, the quarantine and the relays as they were. What an
+ * older text had and this one has not is removed. On failure nothing has changed, and *error is nft's own message
+ * (the caller frees it; may be NULL). 0, -EINVAL when the kernel or nft refuses, -ENOMEM, -errno of netlink.
+ * Must not run in two threads at once. */
+int enf_ruleset_load(const char *text, char **error);
+
+/* Only table and sets, no chain: for filling the quarantine before the first rule is in force. */
+int enf_ruleset_load_sets(const char *text, char **error);
+
+/* Asks nft whether it takes the text, without a change. Needs CAP_NET_ADMIN. */
+int enf_ruleset_check(const char *text, char **error);
+
+/* Deletes the table. 0 also where there was none. */
+int enf_ruleset_remove(char **error);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Packets from the kernel: copies by NFLOG, and inspected ones by NFQUEUE, that wait for a verdict. A reader belongs
+ * to one thread. Nothing here blocks; poll the descriptor. All that is handed out is hostile and lives only while the
+ * callback runs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why the kernel logged a packet: the prefix of the rule (see nft-templates/). */
+enum enf_log_reason {
+    ENF_LOG_UNKNOWN,
+    ENF_LOG_BLOCK,       /* SYN of a blocked subscriber; refused */
+    ENF_LOG_OBSERVE,     /* SYN of an observed one; passed */
+    ENF_LOG_COPY,        /* packet that would be inspected, under `mode: observe` */
+    ENF_LOG_QUARANTINED, /* SYN of a subscriber in quarantine; a sample */
+    ENF_LOG_METER,       /* the kernel's token bucket put a subscriber into quarantine */
+    ENF_LOG_SPOOFED,     /* source forged */
+    ENF_LOG_INBOUND,     /* from port 25, unasked */
+    ENF_LOG_BOGON,
+    ENF_LOG_HEADERS, /* first fragment without its header chain */
+    ENF_LOG_FULL,    /* a set of flows is full */
+};
+#define ENF_LOG_REASON_COUNT 11
+/* Name for messages and tests ("block", "meter" …); NULL out of range. */
+const char *enf_log_reason_name(enum enf_log_reason reason);
+
+struct enf_kernel_packet {
+    const uint8_t *data; /* from the IP header on */
+    size_t len;          /* bytes there */
+    uint32_t ifindex;    /* where it came in; 0: unknown */
+};
+
+struct enf_log_stats {
+    uint64_t messages;
+    uint64_t lost;     /* gaps in the kernel's own numbering */
+    uint64_t overruns; /* times the socket's buffer was full (ENOBUFS) */
+    uint64_t malformed;
+};
+
+struct enf_log;
+/* Binds NFLOG group with a flush time of 10 ms. 0 or -errno (-EBUSY: somebody else has the group). */
+int enf_log_open(uint16_t group, struct enf_log **out);
+void enf_log_close(struct enf_log **log); /* accepts NULL content, clears */
+int enf_log_fd(const struct enf_log *log);
+typedef void (*enf_log_fn)(void *ctx, enum enf_log_reason reason, const struct enf_kernel_packet *packet);
+/* Reads what is there, at most some thousand messages a call. Number of messages, or -errno. */
+int enf_log_read(struct enf_log *log, enf_log_fn fn, void *ctx);
+struct enf_log_stats enf_log_stats(const struct enf_log *log);
+
+struct enf_queue_stats {
+    uint64_t packets;
+    uint64_t accepted;
+    uint64_t dropped;  /* by our verdict */
+    uint64_t overruns; /* ENOBUFS */
+    uint64_t malformed;
+    uint64_t failed; /* verdicts that the kernel did not take */
+};
+
+struct enf_queue;
+/* Binds NFQUEUE number `queue`. fail_open: a full queue lets packets pass instead of dropping them. 0 or -errno. */
+int enf_queue_open(uint16_t queue, bool fail_open, struct enf_queue **out);
+void enf_queue_close(struct enf_queue **queue);
+int enf_queue_fd(const struct enf_queue *queue);
+/* The verdict on one packet: true lets it pass. */
+typedef bool (*enf_queue_fn)(void *ctx, const struct enf_kernel_packet *packet);
+/* Reads a burst (up to 32), asks fn, sends all verdicts at once. Number of packets, or -errno. A packet that cannot be
+ * read gets the verdict of fn with len 0. */
+int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx);
+struct enf_queue_stats enf_queue_stats(const struct enf_queue *queue);
+
+/* What the kernel itself dropped of a queue, of /proc/net/netfilter/nfnetlink_queue text (pure; for tests and status):
+ * 0 with *queue_dropped (queue full) and *user_dropped (socket full), or -ENOENT where the queue is not listed. */
+int enf_queue_parse_proc(const char *text, uint16_t queue, uint64_t *queue_dropped, uint64_t *user_dropped);
