@@ -106,7 +106,7 @@ static enum layer step_ethertype(struct cursor *c)
 static enum layer step_snap(struct cursor *c)
 {
     if (c->left < 3)
-        return LAYER_OTHER; /* an 802.2 header without room for a type: no IP */
+        return LAYER_CUT;
     if (c->bytes[0] != 0xaa || c->bytes[1] != 0xaa || c->bytes[2] != 0x03)
         return LAYER_OTHER;
     return skip(c, 6, LAYER_ETHERTYPE);
@@ -138,6 +138,8 @@ static enum layer step_pppoe(struct cursor *c)
 
 static enum layer step_ppp(struct cursor *c)
 {
+    if (c->left == 1 && c->bytes[0] == 0xff)
+        return LAYER_CUT;
     if (c->left >= 2 && c->bytes[0] == 0xff && c->bytes[1] == 0x03)
         step(c, 2);
     if (c->left == 0)
