@@ -16,9 +16,19 @@
 #define ENF_CONFIG_ERRORS_MAX    200         /* reported in one run; one more says that there are others */
 #define ENF_INTERFACES_MAX       256
 #define ENF_RELAYS_MAX           1024
+#define ENF_SMARTHOSTS_MAX       1024
+#define ENF_ADDRESSES_MAX        4096        /* of one relay or smarthost */
+#define ENF_PREFIXES_MAX         65536       /* of one group, and of quarantine.never */
+#define ENF_OVERRIDES_MAX        65536       /* subscribers of one group with settings of their own */
+#define ENF_TRAPS_MAX            65536       /* of one list */
+#define ENF_PRINCIPALS_MAX       256
 #define ENF_ESCALATION_MAX       16
 #define ENF_EVENT_SINKS_MAX      16
+#define ENF_SUBSCRIBERS_MAX      20000000    /* bound of detector.max_subscribers */
+#define ENF_QUARANTINE_MAX       10000000    /* bound of quarantine.max_entries */
 #define ENF_PATH_LEN             256
+#define ENF_SOCKET_PATH_MAX      107         /* bytes: what a socket address of the kernel holds */
+#define ENF_PREFIX_LINES_MAX     2000000     /* of a prefix file */
 
 enum enf_mode {
     ENF_MODE_ENFORCE,
@@ -127,8 +137,7 @@ struct enf_config {
     size_t events_len;
     uint64_t aggregate_ms;
     char state[ENF_PATH_LEN];
-    /* More that is owned: storage behind the const pointers of detector settings. Private to config/. */
-    void *owned;
+    void *owned; /* the storage of all arrays above: private to config/ */
 };
 
 /* All errors of one run, each "FILE:LINE: key: expected …, found …" without a newline, ordered by line. */
@@ -145,8 +154,10 @@ int enf_config_parse(const char *file_name, const char *text, size_t len, struct
 void enf_config_free(struct enf_config **config);
 void enf_config_errors_clear(struct enf_config_errors *errors);
 
-/* The bogon list: prefixes one a line, `#` comments, blanks around, mixed families, overlapping ones allowed and
- * host bits set accepted (real lists have both). Same error format and return values. Up to 2,000,000 lines. */
+/* The bogon list: prefixes one a line, comments after `#` or `;`, blanks around, mixed families, overlapping ones
+ * allowed and host bits set accepted and cleared (real lists have all of that). In the order of the file, repeated
+ * ones too. Same error format (the key is "prefix") and return values. Up to ENF_PREFIX_LINES_MAX lines. */
 int enf_config_parse_prefixes(const char *file_name, const char *text, size_t len, struct enf_prefix_list *out,
                               struct enf_config_errors *errors);
+/* Frees the items of a list that enf_config_parse_prefixes filled; accepts NULL. */
 void enf_prefix_list_clear(struct enf_prefix_list *list);

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The options of the file's top level, as one table. Groups, detector settings and quarantine have files of
+ * their own. */
+#include "enforcer/config/options.h"
+
+#include "enforcer/config/quarantine.h"
+#include "enforcer/config/value.h"
+#include "enforcer/core/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND_MS 1000ULL
+#define DAY_MS    (86400 * SECOND_MS)
+
+#define CONFIG(member) ENF_ROW_FIELD(struct enf_draft, config.member)
+
+static const struct enf_choice modes[] = {
+    {"enforce", ENF_MODE_ENFORCE, false},
+    {"observe", ENF_MODE_OBSERVE, false},
+    {NULL},
+};
+static const struct enf_choice antispoofs[] = {
+    {"strict", ENF_ANTISPOOF_STRICT, false},
+    {"groups", ENF_ANTISPOOF_GROUPS, false},
+    {"off", ENF_ANTISPOOF_OFF, false},
+    {NULL},
+};
+static const struct enf_choice fails[] = {
+    {"closed", ENF_FAIL_CLOSED, false},
+    {"open", ENF_FAIL_OPEN, false},
+    {NULL},
+};
+static const struct enf_choice sink_types[] = {
+    {"file", ENF_SINK_FILE, false},
+    {"syslog", 0, true},
+    {"unix", 0, true},
+    {NULL},
+};
+
+static const struct enf_list subscriber_list = {
+    .item = {.read = enf_read_interface, .arg.text.special = true},
+    .expected = "a list of interface names",
+    .item_size = sizeof(struct enf_interface),
+    .len_offset = offsetof(struct enf_draft, config.interfaces.subscriber_len),
+    .max = ENF_INTERFACES_MAX,
+};
+static const struct enf_list upstream_list = {
+    .item = {.read = enf_read_interface, .arg.text.special = true},
+    .expected = "a list of interface names",
+    .item_size = sizeof(struct enf_interface),
+    .len_offset = offsetof(struct enf_draft, config.interfaces.upstream_len),
+    .max = ENF_INTERFACES_MAX,
+};
+static const struct enf_row interface_rows[] = {
+    {.key = "subscriber", .read = enf_read_list, CONFIG(interfaces.subscriber), .arg.list = &subscriber_list},
+    {.key = "upstream", .read = enf_read_list, CONFIG(interfaces.upstream), .arg.list = &upstream_list},
+};
+static const struct enf_table interface_table = ENF_TABLE(interface_rows);
+
+static const struct enf_list relay_addresses = {
+    .item = {.read = enf_read_prefix},
+    .expected = "a list of addresses and prefixes",
+    .item_size = sizeof(struct enf_prefix),
+    .len_offset = offsetof(struct enf_relay, addresses_len),
+    .min = 1,
+    .max = ENF_ADDRESSES_MAX,
+};
+static const struct enf_row relay_rows[] = {
+    {.key = "name", .read = enf_read_name, ENF_ROW_FIELD(struct enf_relay, name)},
+    {.key = "addresses",
+     .read = enf_read_list,
+     ENF_ROW_FIELD(struct enf_relay, addresses),
+     .required = "a list of addresses and prefixes",
+     .arg.list = &relay_addresses},
+    {.key = "interface", .read = enf_read_interface, ENF_ROW_FIELD(struct enf_relay, interface)},
+};
+static const struct enf_table relay_table = ENF_TABLE(relay_rows);
+static const struct enf_list relay_list = {
+    .item = {.read = enf_read_section, .arg.table = &relay_table},
+    .expected = "a list of relays",
+    .item_size = sizeof(struct enf_relay),
+    .len_offset = offsetof(struct enf_draft, config.relays_len),
+    .max = ENF_RELAYS_MAX,
+};
+
+static const struct enf_list smarthost_addresses = {
+    .item = {.read = enf_read_prefix},
+    .expected = "a list of addresses and prefixes",
+    .item_size = sizeof(struct enf_prefix),
+    .len_offset = offsetof(struct enf_smarthost, addresses_len),
+    .min = 1,
+    .max = ENF_ADDRESSES_MAX,
+};
+static const struct enf_row smarthost_rows[] = {
+    {.key = "name", .read = enf_read_name, ENF_ROW_FIELD(struct enf_smarthost, name)},
+    {.key = "addresses",
+     .read = enf_read_list,
+     ENF_ROW_FIELD(struct enf_smarthost, addresses),
+     .required = "a list of addresses and prefixes",
+     .arg.list = &smarthost_addresses},
+    {.key = "quarantined_may_use",
+     .read = enf_read_bool,
+     ENF_ROW_FIELD(struct enf_smarthost, quarantined_may_use)},
+};
+static const struct enf_table smarthost_table = ENF_TABLE(smarthost_rows);
+static const struct enf_list smarthost_list = {
+    .item = {.read = enf_read_section, .arg.table = &smarthost_table},
+    .expected = "a list of smarthosts",
+    .item_size = sizeof(struct enf_smarthost),
+    .len_offset = offsetof(struct enf_draft, config.smarthosts_len),
+    .max = ENF_SMARTHOSTS_MAX,
+};
+
+static const struct enf_row inbound_rows[] = {
+    {.key = "drop_source_port_25", .read = enf_read_bool, CONFIG(inbound.drop_source_port_25)},
+    {.key = "stateless", .read = enf_read_bool, CONFIG(inbound.stateless)},
+    {.key = "bogons", .read = enf_read_path, CONFIG(inbound.bogons), .arg.text.special = true},
+};
+static const struct enf_table inbound_table = ENF_TABLE(inbound_rows);
+
+static const struct enf_row queue_rows[] = {
+    {.key = "first",
+     .read = enf_read_number,
+     CONFIG(queue.first),
+     .arg.range = {.min = 0, .max = UINT16_MAX}},
+    {.key = "count",
+     .read = enf_read_number,
+     CONFIG(queue.count),
+     .arg.range = {.min = 1, .max = 64, .only = 1}},
+    {.key = "fail", .read = enf_read_choice, CONFIG(queue.fail), .arg.choices = fails},
+};
+static const struct enf_table queue_table = ENF_TABLE(queue_rows);
+
+static const struct enf_list admin_list = {
+    .item = {.read = enf_read_principal},
+    .expected = "a list of users and @groups",
+    .item_size = sizeof(struct enf_principal),
+    .len_offset = offsetof(struct enf_draft, config.control.admins_len),
+    .max = ENF_PRINCIPALS_MAX,
+};
+static const struct enf_list viewer_list = {
+    .item = {.read = enf_read_principal},
+    .expected = "a list of users and @groups",
+    .item_size = sizeof(struct enf_principal),
+    .len_offset = offsetof(struct enf_draft, config.control.viewers_len),
+    .max = ENF_PRINCIPALS_MAX,
+};
+static const struct enf_row control_rows[] = {
+    {.key = "socket", .read = enf_read_path, CONFIG(control.socket), .arg.text.max = ENF_SOCKET_PATH_MAX},
+    {.key = "admins", .read = enf_read_list, CONFIG(control.admins), .arg.list = &admin_list},
+    {.key = "viewers", .read = enf_read_list, CONFIG(control.viewers), .arg.list = &viewer_list},
+};
+static const struct enf_table control_table = ENF_TABLE(control_rows);
+
+static const struct enf_row sink_rows[] = {
+    {.key = "type",
+     .read = enf_read_choice,
+     ENF_ROW_FIELD(struct enf_event_sink, type),
+     .required = "file",
+     .arg.choices = sink_types},
+    {.key = "path",
+     .read = enf_read_path,
+     ENF_ROW_FIELD(struct enf_event_sink, path),
+     .required = "an absolute path"},
+};
+static const struct enf_table sink_table = ENF_TABLE(sink_rows);
+
+/* The keys of a sink that is for later are for later too: one error says it all. */
+static void read_sink(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                      void *base)
+{
+    const yaml_node_t *type = enf_document_get(reader->document, node, "type");
+    const char *name = type != NULL ? enf_value_text(type) : NULL;
+    size_t mark;
+
+    (void)row;
+    for (const struct enf_choice *c = sink_types; name != NULL && c->name != NULL; c++) {
+        if (!c->later || strcmp(name, c->name) != 0)
+            continue;
+        mark = enf_reader_enter(reader, ".type");
+        enf_read_choice(reader, type, &sink_rows[0], base);
+        enf_reader_leave(reader, mark);
+        return;
+    }
+    enf_reader_mapping(reader, node, &sink_table, base);
+}
+
+static const struct enf_list sink_list = {
+    .item = {.read = read_sink},
+    .expected = "a list of event sinks",
+    .item_size = sizeof(struct enf_event_sink),
+    .len_offset = offsetof(struct enf_draft, config.events_len),
+    .max = ENF_EVENT_SINKS_MAX,
+};
+
+static const struct enf_row option_rows[] = {
+    {.key = "mode", .read = enf_read_choice, CONFIG(mode), .arg.choices = modes},
+    {.key = "interfaces", .read = enf_read_section, .arg.table = &interface_table},
+    {.key = "relays", .read = enf_read_list, CONFIG(relays), .arg.list = &relay_list},
+    {.key = "smarthosts", .read = enf_read_list, CONFIG(smarthosts), .arg.list = &smarthost_list},
+    {.key = "groups", .read = enf_read_groups, ENF_ROW_FIELD(struct enf_draft, groups)},
+    {.key = "detector", .read = enf_read_detector_global, ENF_ROW_FIELD(struct enf_draft, detector)},
+    {.key = "quarantine", .read = enf_read_quarantine},
+    {.key = "inbound", .read = enf_read_section, .arg.table = &inbound_table},
+    {.key = "antispoof", .read = enf_read_choice, CONFIG(antispoof), .arg.choices = antispoofs},
+    {.key = "queue", .read = enf_read_section, .arg.table = &queue_table},
+    {.key = "control", .read = enf_read_section, .arg.table = &control_table},
+    {.key = "events", .read = enf_read_list, CONFIG(events), .arg.list = &sink_list},
+    {.key = "aggregate", .read = enf_read_duration, CONFIG(aggregate_ms), .arg.range.max = DAY_MS},
+    {.key = "state", .read = enf_read_path, CONFIG(state)},
+    {.key = "metrics", .read = enf_read_later, .arg.text.expected = "metrics over HTTP (today: null)"},
+};
+static const struct enf_table option_table = ENF_TABLE(option_rows);
+
+void enf_options_defaults(struct enf_reader *reader, struct enf_draft *draft)
+{
+    struct enf_config *config = &draft->config;
+
+    config->mode = ENF_MODE_ENFORCE;
+    draft->detector.max_subscribers = 1000000;
+    enf_quarantine_defaults(config);
+    config->inbound.drop_source_port_25 = true;
+    config->queue.count = 1;
+    config->queue.fail = ENF_FAIL_CLOSED;
+    enf_text_copy(config->control.socket, sizeof(config->control.socket), "/run/enforcer/control.sock");
+    config->control.admins = enf_reader_alloc(reader, &reader->keep, 1, sizeof(*config->control.admins));
+    if (config->control.admins != NULL) {
+        enf_text_copy(config->control.admins[0].name, ENF_NAME_LEN, "root");
+        config->control.admins_len = 1;
+    }
+    config->events = enf_reader_alloc(reader, &reader->keep, 1, sizeof(*config->events));
+    if (config->events != NULL) {
+        enf_text_copy(config->events[0].path, ENF_PATH_LEN, "/var/log/enforcer/events.json");
+        config->events_len = 1;
+    }
+    config->aggregate_ms = 60 * SECOND_MS;
+    enf_text_copy(config->state, sizeof(config->state), "/var/lib/enforcer");
+}
+
+void enf_options_read(struct enf_reader *reader, struct enf_draft *draft)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(reader->document);
+    struct enf_config *config = &draft->config;
+
+    if (root == NULL) {
+        enf_error_list_add(reader->errors, 1, ENF_DOCUMENT_KEY, "expected a mapping, found nothing");
+        return;
+    }
+    enf_reader_mapping(reader, root, &option_table, draft);
+    config->max_subscribers = draft->detector.max_subscribers;
+    /* Strict needs to know which interfaces are the subscribers'. */
+    if (enf_document_get(reader->document, root, "antispoof") == NULL)
+        config->antispoof = config->interfaces.subscriber_len > 0 ? ENF_ANTISPOOF_STRICT : ENF_ANTISPOOF_OFF;
+}
