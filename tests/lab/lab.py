@@ -144,27 +144,37 @@ class Lab:
         """Another table hides the subscribers behind the gateway's address; that switches conntrack on."""
         for family in ("ip", "ip6"):
             self.gw.nft(f"""table {family} nat {{
-                chain post {{ type nat hook postrouting priority srcnat; policy accept;
-                    oifname "up0" masquerade; }} }}""")
+                chain post {{
+                    type nat hook postrouting priority 100; policy accept;
+                    oifname "up0" masquerade
+                }}
+            }}""")
 
     def conntrack(self):
         """Another table that asks for connection states."""
         self.gw.nft("""table inet stateful {
-            chain fwd { type filter hook forward priority 10; policy accept; ct state invalid counter; } }""")
+            chain through {
+                type filter hook forward priority 10; policy accept;
+                ct state invalid counter
+            }
+        }""")
 
     def other_table(self):
         """A table of the operator's own, which must stay as it is."""
         self.gw.nft("""table inet other {
-            comment "the operator's own"
             set friends { type ipv4_addr; flags timeout; elements = { 203.0.113.9 } }
             set nets6 { type ipv6_addr; flags interval; elements = { 2001:db8:abcd::/48 } }
             map marks { type ipv4_addr : mark; elements = { 203.0.113.10 : 0x7 } }
-            chain fwd { type filter hook forward priority -10; policy accept;
+            chain through {
+                type filter hook forward priority -10; policy accept;
                 ip saddr @friends accept comment "friends"
                 meta mark set ip daddr map @marks
                 tcp dport 8080 drop
             }
-            chain input { type filter hook input priority 0; policy accept; } }""")
+            chain input {
+                type filter hook input priority 0; policy accept;
+            }
+        }""")
 
     def conntrack_count(self):
         return int(self.gw.read_sysctl("net/netfilter/nf_conntrack_count", "0"))

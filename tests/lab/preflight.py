@@ -23,7 +23,7 @@ def _in_new_net(argv, text=None):
 
 def _nft(rule):
     return _in_new_net(["nft", "-f", "-"],
-                       f"table inet probe {{ chain c {{ type filter hook forward priority 0; {rule} }} }}")
+                       f"table inet probe {{ chain c {{ type filter hook forward priority 0\n{rule}\n}}\n}}\n")
 
 
 def _xt_target(name, revision):
@@ -62,7 +62,7 @@ def missing():
     if subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode != 0:
         lacks.append("named network namespaces (ip netns add) do not work: /run/netns cannot be mounted")
     subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-    if not _in_new_net(["ip", "link", "add", "a", "type", "veth", "peer", "name", "b"]):
+    if not _in_new_net(["ip", "link", "add", "va", "type", "veth", "peer", "name", "vb"]):
         lacks.append("the kernel has no veth devices (CONFIG_VETH)")
     if not _in_new_net(["sh", "-c", "test -e /proc/sys/net/ipv6"]):
         lacks.append("the kernel has no IPv6")
