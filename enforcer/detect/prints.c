@@ -9,19 +9,36 @@ static bool is_young(const struct print *print, uint32_t now)
     return print->value != 0 && now - print->time < ENF_RETRANSMISSION_MS;
 }
 
-static struct print *bucket_of(const struct prints *prints, uint32_t value)
+/* Two buckets for each value, from different bits of it: the second takes what the first has no room for, so
+ * that nothing is forgotten early before the set is almost full. */
+static struct print *bucket_of(const struct prints *prints, uint32_t value, unsigned which)
 {
     uint32_t buckets = prints->len / PRINTS_BUCKET;
-    return prints->slots + (size_t)(value & (buckets - 1)) * PRINTS_BUCKET;
+    uint32_t bits = which ? value >> 16 : value;
+    return prints->slots + (size_t)(bits & (buckets - 1)) * PRINTS_BUCKET;
 }
 
 /* A free or outlived slot; otherwise NULL. */
-static struct print *find_room(struct print *bucket, uint32_t now)
+static struct print *find_room(const struct prints *prints, uint32_t value, uint32_t now)
 {
-    for (unsigned i = 0; i < PRINTS_BUCKET; i++)
-        if (!is_young(&bucket[i], now))
-            return &bucket[i];
+    for (unsigned which = 0; which < 2; which++) {
+        struct print *bucket = bucket_of(prints, value, which);
+        for (unsigned i = 0; i < PRINTS_BUCKET; i++)
+            if (!is_young(&bucket[i], now))
+                return &bucket[i];
+    }
     return NULL;
+}
+
+static bool holds(const struct prints *prints, uint32_t value, uint32_t now)
+{
+    for (unsigned which = 0; which < 2; which++) {
+        const struct print *bucket = bucket_of(prints, value, which);
+        for (unsigned i = 0; i < PRINTS_BUCKET; i++)
+            if (bucket[i].value == value && is_young(&bucket[i], now))
+                return true;
+    }
+    return false;
 }
 
 static struct print *oldest(struct print *bucket, uint32_t now)
@@ -39,12 +56,11 @@ static bool grow(struct prints *prints, struct budget *budget, uint32_t now)
     bigger.slots = budget_alloc(budget, bigger.len * sizeof(*bigger.slots));
     if (!bigger.slots)
         return false;
-    /* A bucket falls into two, so all of it finds room. */
     for (uint32_t i = 0; i < prints->len; i++) {
         if (!is_young(&prints->slots[i], now))
             continue;
-        struct print *room = find_room(bucket_of(&bigger, prints->slots[i].value), now);
-        if (room)
+        struct print *room = find_room(&bigger, prints->slots[i].value, now);
+        if (room) /* twice as many slots as there are values: as good as always */
             *room = prints->slots[i];
     }
     prints_clear(prints, budget);
@@ -56,15 +72,13 @@ bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, u
 {
     if (prints->len == 0 && !grow(prints, budget, now))
         return false;
-    struct print *bucket = bucket_of(prints, value);
-    for (unsigned i = 0; i < PRINTS_BUCKET; i++)
-        if (bucket[i].value == value && is_young(&bucket[i], now))
-            return true;
-    struct print *room = find_room(bucket, now);
+    if (holds(prints, value, now))
+        return true;
+    struct print *room = find_room(prints, value, now);
     while (!room && prints->len < max && grow(prints, budget, now))
-        room = find_room(bucket_of(prints, value), now);
+        room = find_room(prints, value, now);
     if (!room)
-        room = oldest(bucket_of(prints, value), now);
+        room = oldest(bucket_of(prints, value, 0), now);
     *room = (struct print){value, now};
     return false;
 }

@@ -13,8 +13,8 @@ struct print {
     uint32_t time;  /* low 32 bits of milliseconds */
 };
 
-/* Zero value: empty. Buckets of eight, one cache line each; a bucket that is full of young ones doubles the
- * set, and at the cap its oldest goes. */
+/* Zero value: empty. Buckets of eight, one cache line each, two for every value. Where both are full of young
+ * ones the set doubles, and at the cap the oldest of the first one goes. */
 struct prints {
     struct print *slots;
     uint32_t len; /* slots: 0 or a power of two, at least eight */

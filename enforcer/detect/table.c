@@ -22,7 +22,7 @@ int table_init(struct table *table, size_t max, uint64_t seed)
         fresh.slots_len *= 2;
     /* Both are as large as they ever get; pages that nobody touched cost nothing. */
     fresh.slots = calloc(fresh.slots_len, sizeof(*fresh.slots));
-    fresh.chunks = calloc(chunks_max(max), sizeof(*fresh.chunks));
+    fresh.chunks = calloc(chunks_max(max), sizeof(struct subscriber *));
     if (!fresh.slots || !fresh.chunks) {
         free(fresh.slots);
         free(fresh.chunks);

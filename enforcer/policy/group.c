@@ -45,7 +45,7 @@ static int build_override_map(const struct enf_group *groups, size_t groups_len,
     if (total == 0)
         return 0;
     struct enf_rangemap_input *input = calloc(total, sizeof(*input));
-    const struct enf_override **list = calloc(total, sizeof(*list));
+    const struct enf_override **list = calloc(total, sizeof(const struct enf_override *));
     int rc = -ENOMEM;
     if (!input || !list)
         goto out;

@@ -14,11 +14,13 @@ static void check(const uint8_t *ip, size_t len)
     enum enf_packet_result result = enf_packet_parse(ip, len, &packet);
     if (result == ENF_PACKET_OK && (!packet.has_flags || packet.payload_captured_len > packet.payload_len))
         abort();
-    if (packet.payload && (packet.payload < ip || packet.payload + packet.payload_captured_len > ip + len))
-        abort();
     if (packet.has_flags && !packet.has_ports)
         abort();
     if (enf_packet_is_connection(&packet) && !enf_packet_is_smtp(&packet))
+        abort();
+    if (!packet.payload)
+        return;
+    if (packet.payload < ip || packet.payload + packet.payload_captured_len > ip + len)
         abort();
     volatile uint8_t sum = 0;
     for (uint32_t i = 0; i < packet.payload_captured_len; i++)

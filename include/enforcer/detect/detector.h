@@ -20,9 +20,9 @@
 /* A SYN with addresses, ports and initial sequence number of one seen this long ago is the same connection.
  */
 #define ENF_RETRANSMISSION_MS (240ULL * 1000)
-/* At least so many connections of a subscriber are remembered for that, at most the largest limit on
- * connections of its settings, but no more than the second number; rounded up to a power of two. What does
- * not fit is forgotten early, oldest first within eight: its retransmission then counts as a connection. */
+/* Room for so many of them a subscriber: the largest limit on connections of its settings, as a power of two,
+ * but not less than the first number and not more than the second. When it is almost full, those seen first
+ * are forgotten early: their retransmission then counts as a connection. */
 #define ENF_RETRANSMISSIONS_MIN 64
 #define ENF_RETRANSMISSIONS_MAX 4096
 /* Observations older than the newest of their subscriber count as made at its time: networks and captures
