@@ -154,6 +154,11 @@ int enf_document_load(struct enf_error_list *errors, const char *text, size_t le
                            ENF_CONFIG_TEXT_MAX, len);
         return -EINVAL;
     }
+    /* A byte order mark, as some editors leave it. */
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3;
+        len -= 3;
+    }
     ret = document_scan(errors, text, len);
     if (ret < 0)
         return ret;

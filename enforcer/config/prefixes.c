@@ -44,21 +44,41 @@ static struct span next_line(const char **next, const char *end)
     return line;
 }
 
-/* "ADDR/LEN" with bits set beyond the length: they are cleared, as every user of such lists does. */
-static int parse_loose(char *text, struct enf_prefix *out)
+/* The number behind the slash, or -1. */
+static int length_of(const char *slash)
+{
+    size_t digits = strspn(slash + 1, "0123456789");
+
+    return digits > 0 && digits <= 3 && slash[1 + digits] == '\0' ? atoi(slash + 1) : -1;
+}
+
+/* "ADDR/LEN", not by enf_prefix_parse: a list means two things otherwise. Bits set beyond the length are
+ * cleared, as every user of such lists does. And ::ffff:0:0/96, which full bogon lists have, is a range of
+ * IPv6: as a notation for IPv4 it would be all of it. */
+static int parse_with_len(char *text, struct enf_prefix *out)
 {
     char *slash = strchr(text, '/');
     struct enf_addr addr;
-    unsigned long len;
+    int len;
     int ret;
 
     *slash = '\0';
     ret = enf_addr_parse(text, &addr);
     *slash = '/';
-    if (ret < 0)
-        return ret;
-    /* enf_prefix_parse has found nothing wrong but the bits: the length is a number in range. */
-    len = strtoul(slash + 1, NULL, 10);
+    len = length_of(slash);
+    if (ret < 0 || len < 0)
+        return -EINVAL;
+    if (addr.family == ENF_FAMILY_V4 && strchr(text, ':') != NULL) {
+        uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+
+        memcpy(bytes + 12, addr.bytes, 4);
+        if (len <= 96)
+            addr = enf_addr_from_bytes(ENF_FAMILY_V6, bytes);
+        else
+            len -= 96;
+    }
+    if (len > enf_addr_bits(&addr))
+        return -EINVAL;
     *out = enf_prefix_make(&addr, (uint8_t)len);
     return 0;
 }
@@ -66,14 +86,12 @@ static int parse_loose(char *text, struct enf_prefix *out)
 static int parse_entry(struct span entry, struct enf_prefix *out)
 {
     char text[ENF_PREFIX_STR_LEN];
-    int ret;
 
     if (entry.len >= sizeof(text) || memchr(entry.start, '\0', entry.len) != NULL)
         return -EINVAL;
     memcpy(text, entry.start, entry.len);
     text[entry.len] = '\0';
-    ret = enf_prefix_parse(text, out);
-    return ret == -EDOM ? parse_loose(text, out) : ret;
+    return strchr(text, '/') != NULL ? parse_with_len(text, out) : enf_prefix_parse(text, out);
 }
 
 static size_t count_lines(const char *text, size_t len)
