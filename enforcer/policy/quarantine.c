@@ -128,16 +128,15 @@ static struct enf_quarantine_node model_of(const struct enf_quarantine *entry)
 }
 
 /* Whether adding makes the table longer. */
-static bool is_new(const struct enf_quarantine_table *table, const struct enf_quarantine *entry,
-                   enum enf_quarantine_how how)
+static bool is_new(const struct enf_quarantine_table *table, const struct siblings *siblings,
+                   const struct enf_quarantine *entry, enum enf_quarantine_how how)
 {
     struct enf_quarantine_node model = model_of(entry);
-    struct siblings siblings = siblings_of(table, entry);
 
     if (how == ENF_QUARANTINE_SET)
-        return siblings.len == 0;
-    for (size_t i = 0; i < siblings.len; i++) {
-        const struct enf_quarantine_node *node = enf_quarantine_node(table, siblings.ids[i]);
+        return siblings->len == 0;
+    for (size_t i = 0; i < siblings->len; i++) {
+        const struct enf_quarantine_node *node = enf_quarantine_node(table, siblings->ids[i]);
 
         if (dominates(node, &model) || dominates(&model, node))
             return false;
@@ -163,16 +162,15 @@ static uint32_t strongest(const struct enf_quarantine_table *table, const struct
 }
 
 /* An automatic extension has no ticket of its own: the one that somebody wrote down stays. */
-static int text_prepare(struct enf_quarantine_table *table, const struct enf_quarantine *entry,
-                        enum enf_quarantine_how how, uint32_t *out_id)
+static int text_prepare(struct enf_quarantine_table *table, const struct siblings *siblings,
+                        const struct enf_quarantine *entry, enum enf_quarantine_how how, uint32_t *out_id)
 {
-    struct siblings siblings = siblings_of(table, entry);
     struct enf_quarantine with_ticket;
     struct enf_quarantine old;
 
-    if (how == ENF_QUARANTINE_SET || entry->ticket[0] || !siblings.len)
+    if (how == ENF_QUARANTINE_SET || entry->ticket[0] || !siblings->len)
         return enf_quarantine_text_take(table, entry, out_id);
-    enf_quarantine_expand(table, strongest(table, &siblings), &old);
+    enf_quarantine_expand(table, strongest(table, siblings), &old);
     with_ticket = *entry;
     memcpy(with_ticket.ticket, old.ticket, sizeof(with_ticket.ticket));
     return enf_quarantine_text_take(table, &with_ticket, out_id);
@@ -237,7 +235,7 @@ enum enf_quarantine_change enf_quarantine_place(struct enf_quarantine_table *tab
 {
     struct siblings siblings = siblings_of(table, entry);
     struct enf_quarantine_node model = model_of(entry);
-    struct enf_quarantine_ends before;
+    struct enf_quarantine_ends before = {{0}};
     struct enf_quarantine_ends after;
     enum enf_quarantine_change change;
 
@@ -250,13 +248,14 @@ enum enf_quarantine_change enf_quarantine_place(struct enf_quarantine_table *tab
         *out_now = *out_previous;
         return change;
     }
-    before = enf_quarantine_ends(table, &entry->subscriber);
+    if (siblings.len && !entry->net)
+        before = enf_quarantine_ends(table, &entry->subscriber);
     displace(table, &siblings, &model, how, sink);
     enf_quarantine_expand(table, enf_quarantine_insert(table, &model), out_now);
     enf_quarantine_tell_row(sink, true, out_now);
     if (entry->net) {
         enf_quarantine_tell_nets(sink, &entry->subscriber);
-    } else {
+    } else if (sink && sink->element) {
         after = enf_quarantine_ends(table, &entry->subscriber);
         enf_quarantine_tell_ends(sink, &entry->subscriber, &before, &after);
     }
@@ -273,31 +272,26 @@ static void add_one(struct enf_quarantine_table *table, const struct enf_quarant
     enf_quarantine_tell(sink, change, &now, change == ENF_QUARANTINE_CREATED ? NULL : &previous);
 }
 
+/* Checks and gathers all that can fail. *out_taken is the number of texts that are held, also on failure. */
 static int add_prepare(struct enf_quarantine_table *table, const struct enf_quarantine *entries, size_t len,
-                       enum enf_quarantine_how how, uint32_t *texts)
+                       enum enf_quarantine_how how, uint32_t *texts, size_t *out_taken)
 {
-    size_t more = 0;
-    size_t room = table->max_entries - enf_quarantine_count(table);
-    int err;
+    size_t count = enf_quarantine_count(table);
+    size_t room = count < table->max_entries ? table->max_entries - count : 0;
+    int err = 0;
 
-    if (enf_quarantine_count(table) > table->max_entries)
-        room = 0;
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len && !err; i++) {
+        struct siblings siblings;
+
         if (!is_quarantine(&entries[i]))
             return -EINVAL;
-        if (is_new(table, &entries[i], how) && ++more > room)
+        siblings = siblings_of(table, &entries[i]);
+        if (is_new(table, &siblings, &entries[i], how) && room-- == 0)
             return -ENOSPC;
+        err = text_prepare(table, &siblings, &entries[i], how, &texts[i]);
+        *out_taken += !err;
     }
-    err = enf_quarantine_reserve(table, len);
-    for (size_t i = 0; i < len && !err; i++) {
-        err = text_prepare(table, &entries[i], how, &texts[i]);
-        if (!err)
-            continue;
-        while (i-- > 0)
-            enf_intern_drop(&table->texts, texts[i]);
-        return err;
-    }
-    return err;
+    return err ? err : enf_quarantine_reserve(table, len);
 }
 
 int enf_quarantine_add(struct enf_quarantine_table *table, const struct enf_quarantine *entries, size_t len,
@@ -305,6 +299,7 @@ int enf_quarantine_add(struct enf_quarantine_table *table, const struct enf_quar
 {
     uint32_t one;
     uint32_t *texts = &one;
+    size_t taken = 0;
     int err;
 
     if (len > ENF_QUARANTINE_ENTRIES_LIMIT)
@@ -314,9 +309,13 @@ int enf_quarantine_add(struct enf_quarantine_table *table, const struct enf_quar
         if (!texts)
             return -ENOMEM;
     }
-    err = add_prepare(table, entries, len, how, texts);
-    for (size_t i = 0; i < len && !err; i++)
-        add_one(table, &entries[i], texts[i], how, sink);
+    err = add_prepare(table, entries, len, how, texts, &taken);
+    for (size_t i = 0; i < taken; i++) {
+        if (err)
+            enf_intern_drop(&table->texts, texts[i]);
+        else
+            add_one(table, &entries[i], texts[i], how, sink);
+    }
     if (texts != &one)
         free(texts);
     return err;
