@@ -97,12 +97,12 @@ enum enf_top {
 
 struct enf_detector_top {
     struct enf_prefix subscriber;
-    uint64_t connections; /* since first_seen_ms */
-    uint64_t blocked;
+    bool convicted;
     uint32_t destinations; /* in its last window; up to the limit + 1 */
+    uint64_t connections;  /* since first_seen_ms */
+    uint64_t blocked;
     uint64_t first_seen_ms;
     uint64_t last_seen_ms;
-    bool convicted;
 };
 
 struct enf_detector_stats {

@@ -175,7 +175,7 @@ static void test_boundary(void **state)
     };
     for (size_t l = 0; l < sizeof(link_types) / sizeof(link_types[0]); l++)
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-            struct writer w;
+            struct writer w = {.link_type = 0};
             open_writer(&w, link_types[l]);
             dump_session(&w, START, rows[i].step, rows[i].n);
             if (rows[i].silence)
@@ -194,7 +194,7 @@ static void test_boundary(void **state)
 static void test_ipv6(void **state)
 {
     (void)state;
-    struct writer w;
+    struct writer w = {.link_type = 0};
     open_writer(&w, DLT_EN10MB);
     for (uint32_t i = 0; i < 21; i++)
         dump_tcp6(&w, START + i, i, 7); /* an address for each: one subscriber */
