@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One line in, one answer out: JSON-RPC 2.0 without sockets, so that it can be tested and fuzzed. Private to
+ * control/. */
+#pragma once
+
+#include "enforcer/control/server.h"
+
+struct enf_rpc {
+    const struct enf_control_method *methods;
+    size_t methods_len;
+    void *ctx; /* for the handlers and for denied */
+    /* May be NULL. */
+    void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method);
+};
+
+/* Does the request in line (len bytes, no newline). 1 with *out, malloced text of *out_len bytes that ends
+ * with a newline; 0: there is nothing to answer (a notification, a blank line); -ENOMEM. */
+int enf_rpc_handle(const struct enf_rpc *rpc, const struct enf_control_caller *caller, const char *line,
+                   size_t len, char **out, size_t *out_len);
+
+/* The answer that says error, to the request with id (NULL: unknown). As above; 1 or -ENOMEM. */
+int enf_rpc_error(const json_t *id, const struct enf_control_error *error, char **out, size_t *out_len);
