@@ -74,7 +74,7 @@ static const struct enf_row detector_rows[] = {
     {.key = "distinct_destinations", .read = read_distinct},
     {.key = "traps",
      .read = enf_read_list,
-     ENF_ROW_FIELD(struct enf_detector_part, settings.traps),
+     ENF_ROW_ARRAY(struct enf_detector_part, settings.traps),
      .arg.list = &trap_list},
     {.key = "sequential", .read = enf_read_later, .arg.text.expected = "the sequential test (today: null)"},
     {.key = "unrequested_replies",

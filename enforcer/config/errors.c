@@ -76,27 +76,28 @@ void enf_error_list_add(struct enf_error_list *list, size_t line, const char *ke
 
 int enf_error_list_finish(struct enf_error_list *list, struct enf_config_errors *out)
 {
-    char **lines = NULL;
-    size_t len = list->len + (list->dropped > 0 ? 1 : 0);
+    struct enf_config_errors errors = {0};
 
-    if (list->oom || (len > 0 && (lines = calloc(len, sizeof(*lines))) == NULL)) {
-        enf_error_list_clear(list);
-        return -ENOMEM;
-    }
-    if (len == 0)
+    if (!list->oom && list->len == 0)
         return 0;
-    if (list->dropped > 0 && asprintf(&lines[list->len], "%s:%zu: %zu more errors from here on are not shown",
-                                      list->file, list->items[list->len - 1].line, list->dropped) < 0) {
-        free(lines);
-        enf_error_list_clear(list);
-        return -ENOMEM;
-    }
+    if (!list->oom)
+        errors.lines = calloc(list->len + 1, sizeof(*errors.lines));
+    if (errors.lines == NULL)
+        goto oom;
+    if (list->dropped > 0 &&
+        asprintf(&errors.lines[list->len], "%s:%zu: %zu more errors from here on are not shown", list->file,
+                 list->items[list->len - 1].line, list->dropped) < 0)
+        goto oom;
     for (size_t i = 0; i < list->len; i++)
-        lines[i] = list->items[i].text;
-    list->len = 0;
-    out->lines = lines;
-    out->len = len;
+        errors.lines[i] = list->items[i].text;
+    errors.len = list->len + (list->dropped > 0 ? 1 : 0);
+    list->len = 0; /* the texts have moved */
+    *out = errors;
     return -EINVAL;
+oom:
+    free(errors.lines);
+    enf_error_list_clear(list);
+    return -ENOMEM;
 }
 
 const char *enf_error_quote(char *buf, size_t buf_len, const char *text, size_t len)

@@ -41,7 +41,7 @@ static const struct enf_row group_rows[] = {
      .arg.text.special = true},
     {.key = "prefixes",
      .read = enf_read_list,
-     ENF_ROW_FIELD(struct enf_group_draft, group.prefixes),
+     ENF_ROW_ARRAY(struct enf_group_draft, group.prefixes),
      .required = "a list of prefixes",
      .arg.list = &prefix_list},
     {.key = "policy",

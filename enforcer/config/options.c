@@ -13,7 +13,8 @@
 #define SECOND_MS 1000ULL
 #define DAY_MS    (86400 * SECOND_MS)
 
-#define CONFIG(member) ENF_ROW_FIELD(struct enf_draft, config.member)
+#define CONFIG(member)       ENF_ROW_FIELD(struct enf_draft, config.member)
+#define CONFIG_ARRAY(member) ENF_ROW_ARRAY(struct enf_draft, config.member)
 
 static const struct enf_choice modes[] = {
     {"enforce", ENF_MODE_ENFORCE, false},
@@ -53,8 +54,11 @@ static const struct enf_list upstream_list = {
     .max = ENF_INTERFACES_MAX,
 };
 static const struct enf_row interface_rows[] = {
-    {.key = "subscriber", .read = enf_read_list, CONFIG(interfaces.subscriber), .arg.list = &subscriber_list},
-    {.key = "upstream", .read = enf_read_list, CONFIG(interfaces.upstream), .arg.list = &upstream_list},
+    {.key = "subscriber",
+     .read = enf_read_list,
+     CONFIG_ARRAY(interfaces.subscriber),
+     .arg.list = &subscriber_list},
+    {.key = "upstream", .read = enf_read_list, CONFIG_ARRAY(interfaces.upstream), .arg.list = &upstream_list},
 };
 static const struct enf_table interface_table = ENF_TABLE(interface_rows);
 
@@ -70,7 +74,7 @@ static const struct enf_row relay_rows[] = {
     {.key = "name", .read = enf_read_name, ENF_ROW_FIELD(struct enf_relay, name)},
     {.key = "addresses",
      .read = enf_read_list,
-     ENF_ROW_FIELD(struct enf_relay, addresses),
+     ENF_ROW_ARRAY(struct enf_relay, addresses),
      .required = "a list of addresses and prefixes",
      .arg.list = &relay_addresses},
     {.key = "interface", .read = enf_read_interface, ENF_ROW_FIELD(struct enf_relay, interface)},
@@ -96,7 +100,7 @@ static const struct enf_row smarthost_rows[] = {
     {.key = "name", .read = enf_read_name, ENF_ROW_FIELD(struct enf_smarthost, name)},
     {.key = "addresses",
      .read = enf_read_list,
-     ENF_ROW_FIELD(struct enf_smarthost, addresses),
+     ENF_ROW_ARRAY(struct enf_smarthost, addresses),
      .required = "a list of addresses and prefixes",
      .arg.list = &smarthost_addresses},
     {.key = "quarantined_may_use",
@@ -148,8 +152,8 @@ static const struct enf_list viewer_list = {
 };
 static const struct enf_row control_rows[] = {
     {.key = "socket", .read = enf_read_path, CONFIG(control.socket), .arg.text.max = ENF_SOCKET_PATH_MAX},
-    {.key = "admins", .read = enf_read_list, CONFIG(control.admins), .arg.list = &admin_list},
-    {.key = "viewers", .read = enf_read_list, CONFIG(control.viewers), .arg.list = &viewer_list},
+    {.key = "admins", .read = enf_read_list, CONFIG_ARRAY(control.admins), .arg.list = &admin_list},
+    {.key = "viewers", .read = enf_read_list, CONFIG_ARRAY(control.viewers), .arg.list = &viewer_list},
 };
 static const struct enf_table control_table = ENF_TABLE(control_rows);
 
@@ -178,7 +182,7 @@ static void read_sink(struct enf_reader *reader, const yaml_node_t *node, const 
     for (const struct enf_choice *c = sink_types; name != NULL && c->name != NULL; c++) {
         if (!c->later || strcmp(name, c->name) != 0)
             continue;
-        mark = enf_reader_enter(reader, ".type");
+        mark = enf_reader_enter(reader, "type");
         enf_read_choice(reader, type, &sink_rows[0], base);
         enf_reader_leave(reader, mark);
         return;
@@ -197,16 +201,16 @@ static const struct enf_list sink_list = {
 static const struct enf_row option_rows[] = {
     {.key = "mode", .read = enf_read_choice, CONFIG(mode), .arg.choices = modes},
     {.key = "interfaces", .read = enf_read_section, .arg.table = &interface_table},
-    {.key = "relays", .read = enf_read_list, CONFIG(relays), .arg.list = &relay_list},
-    {.key = "smarthosts", .read = enf_read_list, CONFIG(smarthosts), .arg.list = &smarthost_list},
-    {.key = "groups", .read = enf_read_groups, ENF_ROW_FIELD(struct enf_draft, groups)},
+    {.key = "relays", .read = enf_read_list, CONFIG_ARRAY(relays), .arg.list = &relay_list},
+    {.key = "smarthosts", .read = enf_read_list, CONFIG_ARRAY(smarthosts), .arg.list = &smarthost_list},
+    {.key = "groups", .read = enf_read_groups, ENF_ROW_ARRAY(struct enf_draft, groups)},
     {.key = "detector", .read = enf_read_detector_global, ENF_ROW_FIELD(struct enf_draft, detector)},
     {.key = "quarantine", .read = enf_read_quarantine},
     {.key = "inbound", .read = enf_read_section, .arg.table = &inbound_table},
     {.key = "antispoof", .read = enf_read_choice, CONFIG(antispoof), .arg.choices = antispoofs},
     {.key = "queue", .read = enf_read_section, .arg.table = &queue_table},
     {.key = "control", .read = enf_read_section, .arg.table = &control_table},
-    {.key = "events", .read = enf_read_list, CONFIG(events), .arg.list = &sink_list},
+    {.key = "events", .read = enf_read_list, CONFIG_ARRAY(events), .arg.list = &sink_list},
     {.key = "aggregate", .read = enf_read_duration, CONFIG(aggregate_ms), .arg.range.max = DAY_MS},
     {.key = "state", .read = enf_read_path, CONFIG(state)},
     {.key = "metrics", .read = enf_read_later, .arg.text.expected = "metrics over HTTP (today: null)"},

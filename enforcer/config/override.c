@@ -50,6 +50,12 @@ void enf_read_overrides(struct enf_reader *reader, const yaml_node_t *node, cons
     }
 }
 
+/* An override and its place in the file, to sort by. */
+struct sorted {
+    struct enf_prefix prefix;
+    const struct enf_override_draft *override;
+};
+
 /* Where addresses belong: to which of the groups, and whether to this one if no other group were there. */
 struct territory {
     struct enf_rangemap all; /* value: index of the group */
@@ -111,36 +117,37 @@ static void check_place(struct enf_reader *reader, const struct enf_draft *draft
 
 static int by_prefix(const void *a, const void *b)
 {
-    const struct enf_override_draft *const *left = a;
-    const struct enf_override_draft *const *right = b;
-    int ret = enf_prefix_cmp(&(*left)->prefix, &(*right)->prefix);
+    const struct sorted *left = a;
+    const struct sorted *right = b;
+    int ret = enf_prefix_cmp(&left->prefix, &right->prefix);
 
     if (ret != 0)
         return ret;
-    return (*left)->key < (*right)->key ? -1 : 1; /* nodes are in the order of the file */
+    return left->override < right->override ? -1 : left->override > right->override; /* as in the file */
 }
 
-static void check_twice(struct enf_reader *reader, struct enf_group_draft *draft)
+static void check_twice(struct enf_reader *reader, const struct enf_group_draft *draft)
 {
-    const struct enf_override_draft **sorted;
+    size_t len = draft->overrides_len;
+    struct sorted *sorted = enf_reader_alloc(reader, &reader->temp, len, sizeof(*sorted));
 
-    sorted = enf_reader_alloc(reader, &reader->temp, draft->overrides_len, sizeof(*sorted));
     if (sorted == NULL)
         return;
-    for (size_t i = 0; i < draft->overrides_len; i++)
-        sorted[i] = &draft->overrides[i];
-    qsort(sorted, draft->overrides_len, sizeof(*sorted), by_prefix);
-    for (size_t i = 1; i < draft->overrides_len; i++) {
-        const struct enf_prefix *prefix = &sorted[i]->prefix;
+    for (size_t i = 0; i < len; i++)
+        sorted[i] = (struct sorted){draft->overrides[i].prefix, &draft->overrides[i]};
+    qsort(sorted, len, sizeof(*sorted), by_prefix);
+    for (size_t i = 1; i < len; i++) {
+        const struct enf_prefix *prefix = &sorted[i].prefix;
+        const struct enf_override_draft *here = sorted[i].override;
         char shown[ENF_PREFIX_STR_LEN];
         size_t mark;
 
-        if (prefix->addr.family == ENF_FAMILY_NONE || !enf_prefix_equal(prefix, &sorted[i - 1]->prefix))
+        if (prefix->addr.family == ENF_FAMILY_NONE || !enf_prefix_equal(prefix, &sorted[i - 1].prefix))
             continue;
-        mark = enter_override(reader, sorted[i]);
-        enf_reader_error(reader, sorted[i]->key,
-                         "expected each subscriber once, found %s a second time (first on line %zu)",
-                         enf_prefix_str(prefix, shown, sizeof(shown)), enf_document_line(sorted[i - 1]->key));
+        mark = enter_override(reader, here);
+        enf_reader_error(
+            reader, here->key, "expected each subscriber once, found %s a second time (first on line %zu)",
+            enf_prefix_str(prefix, shown, sizeof(shown)), enf_document_line(sorted[i - 1].override->key));
         enf_reader_leave(reader, mark);
     }
 }

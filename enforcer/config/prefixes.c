@@ -146,13 +146,14 @@ int enf_config_parse_prefixes(const char *file_name, const char *text, size_t le
             found.oom = true;
     }
     ret = enf_error_list_finish(&found, errors);
-    if (ret < 0 || list.len == 0) {
+    if (ret != 0) {
         free(list.items);
-        list = (struct enf_prefix_list){0};
+        return ret;
     }
-    if (ret == 0)
-        *out = list;
-    return ret;
+    if (list.len == 0)
+        enf_prefix_list_clear(&list); /* comments only */
+    *out = list;
+    return 0;
 }
 
 void enf_prefix_list_clear(struct enf_prefix_list *list)

@@ -79,16 +79,15 @@ void enf_reader_expected(struct enf_reader *reader, const yaml_node_t *node, con
 size_t enf_reader_enter(struct enf_reader *reader, const char *format, ...)
 {
     size_t mark = reader->path_len;
-    /* The first key has no dot before it. */
-    const char *tail = mark == 0 && format[0] == '.' ? format + 1 : format;
+    size_t used = mark;
     va_list args;
-    int len;
 
+    if (mark > 0 && format[0] != '[' && used + 1 < sizeof(reader->path))
+        reader->path[used++] = '.';
     va_start(args, format);
-    len = vsnprintf(reader->path + mark, sizeof(reader->path) - mark, tail, args);
+    vsnprintf(reader->path + used, sizeof(reader->path) - used, format, args);
     va_end(args);
-    if (len > 0)
-        reader->path_len = strlen(reader->path);
+    reader->path_len = strlen(reader->path);
     return mark;
 }
 
@@ -154,7 +153,7 @@ static void missing_keys(struct enf_reader *reader, const yaml_node_t *node, con
 
         if (seen[i] != 0 || row->required == NULL)
             continue;
-        size_t mark = enf_reader_enter(reader, ".%s", row->key);
+        size_t mark = enf_reader_enter(reader, "%s", row->key);
         enf_reader_error(reader, node, "expected %s, found no such key", row->required);
         enf_reader_leave(reader, mark);
     }
@@ -178,7 +177,7 @@ void enf_reader_mapping(struct enf_reader *reader, const yaml_node_t *node, cons
         char name[ENF_DESCRIBE_LEN];
         const char *shown =
             i < table->len ? table->rows[i].key : enf_document_describe(key, name, sizeof(name));
-        size_t mark = enf_reader_enter(reader, ".%s", shown);
+        size_t mark = enf_reader_enter(reader, "%s", shown);
 
         if (i == table->len) {
             unknown_key(reader, key, table);

@@ -81,6 +81,8 @@ struct enf_list {
 };
 
 #define ENF_ROW_FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
+/* Of a member that a list's array is hung on: its size does not matter. */
+#define ENF_ROW_ARRAY(type, member) .offset = offsetof(type, member)
 #define ENF_TABLE(array)                                                                                     \
     {                                                                                                        \
         (array), sizeof(array) / sizeof((array)[0])                                                          \
@@ -100,7 +102,7 @@ void enf_reader_error_at(struct enf_reader *reader, const char *path, const char
 void enf_reader_expected(struct enf_reader *reader, const yaml_node_t *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Adds to the path: ".key", "[index]" or "[key]" with the key's text. What enter returns is for leave. */
+/* Adds to the path: "key" (a dot is put before it), "[index]" or "[key]". What enter returns is for leave. */
 size_t enf_reader_enter(struct enf_reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void enf_reader_leave(struct enf_reader *reader, size_t mark);

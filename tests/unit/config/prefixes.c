@@ -113,7 +113,7 @@ static void test_cap(void **state)
     (void)state;
     assert_non_null(text);
     memset(text, '\n', len + 1);
-    memcpy(text + len - 6, "::1/64", 6);
+    text[0] = text[1] = ':'; /* an entry, and one line less */
     assert_int_equal(enf_config_parse_prefixes("f", text, len, &list, &errors), 0);
     assert_int_equal(list.len, 1);
     enf_prefix_list_clear(&list);
