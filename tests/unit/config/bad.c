@@ -419,101 +419,11 @@ static void test_together(void **state)
     RUN(together_rows);
 }
 
-/* So many unknown keys, one a line. */
-static char *many_errors(size_t len)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-
-    assert_non_null(out);
-    for (size_t i = 0; i < len; i++)
-        fprintf(out, "k%zu: 1\n", i);
-    fclose(out);
-    return text;
-}
-
-static void test_cap(void **state)
-{
-    static const size_t counts[] = {ENF_CONFIG_ERRORS_MAX - 1, ENF_CONFIG_ERRORS_MAX,
-                                    ENF_CONFIG_ERRORS_MAX + 1, ENF_CONFIG_ERRORS_MAX + 5000};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        char *text = many_errors(counts[i]);
-        struct enf_config *config = NULL;
-        struct enf_config_errors errors;
-        char last[96];
-
-        assert_int_equal(enf_config_parse("f", text, strlen(text), &config, &errors), -EINVAL);
-        if (counts[i] <= ENF_CONFIG_ERRORS_MAX) {
-            assert_int_equal(errors.len, counts[i]);
-            snprintf(last, sizeof(last), "f:%zu: k%zu: expected the key ", counts[i], counts[i] - 1);
-        } else {
-            assert_int_equal(errors.len, ENF_CONFIG_ERRORS_MAX + 1);
-            snprintf(last, sizeof(last), "f:200: %zu more errors from here on are not shown",
-                     counts[i] - ENF_CONFIG_ERRORS_MAX);
-        }
-        assert_int_equal(strncmp(errors.lines[errors.len - 1], last, strlen(last)), 0);
-        enf_config_errors_clear(&errors);
-        free(text);
-    }
-}
-
-/* Without the zero behind it. */
-static void put(char *at, const char *text)
-{
-    while (*text != '\0')
-        *at++ = *text++;
-}
-
-static void test_too_long(void **state)
-{
-    size_t len = ENF_CONFIG_TEXT_MAX;
-    char *text = malloc(len + 1);
-    struct enf_config_errors errors;
-    struct enf_config *config = NULL;
-
-    (void)state;
-    assert_non_null(text);
-    memset(text, '\n', len + 1);
-    put(text, "mode: observe");
-    assert_int_equal(enf_config_parse("f", text, len, &config, &errors), 0);
-    enf_config_free(&config);
-    assert_int_equal(enf_config_parse("f", text, len + 1, &config, &errors), -EINVAL);
-    assert_int_equal(errors.len, 1);
-    assert_string_equal(errors.lines[0], "f:1: document: expected at most 16777216 bytes, found 16777217");
-    enf_config_errors_clear(&errors);
-    free(text);
-}
-
-/* Two bytes a value: the cheapest way to make libyaml build a tree that fills the memory. */
-static void test_too_many_nodes(void **state)
-{
-    const size_t len = 4000000;
-    char *text = malloc(len);
-    struct enf_config_errors errors;
-    struct enf_config *config = NULL;
-
-    (void)state;
-    assert_non_null(text);
-    put(text, "mode: [");
-    for (size_t i = 7; i < len; i += 2)
-        memcpy(text + i, i + 1 < len ? "a," : "]", i + 1 < len ? 2 : 1);
-    assert_int_equal(enf_config_parse("f", text, len, &config, &errors), -EINVAL);
-    assert_int_equal(errors.len, 1);
-    assert_string_equal(errors.lines[0],
-                        "f:1: document: expected at most 1000000 keys and values, found more");
-    enf_config_errors_clear(&errors);
-    free(text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),     cmocka_unit_test(test_shape),          cmocka_unit_test(test_values),
-        cmocka_unit_test(test_later),    cmocka_unit_test(test_together),       cmocka_unit_test(test_cap),
-        cmocka_unit_test(test_too_long), cmocka_unit_test(test_too_many_nodes),
+        cmocka_unit_test(test_yaml),  cmocka_unit_test(test_shape),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_later), cmocka_unit_test(test_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
