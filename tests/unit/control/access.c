@@ -128,6 +128,8 @@ static void test_stranger_is_sent_away(void **state)
     assert_string_equal(bed->denied_method, "(connect)");
     for (int i = 0; i < 500; i++) /* in a loop, never reading */
         close(connect_to(bed));
+    for (int i = 0; i < 1000 && stats(bed).denied < 502; i++)
+        usleep(10000); /* those in the backlog shall still be strangers */
     be_admin(bed);
     in_thread(bed, set_access);
     others_are_served(bed);
@@ -137,20 +139,18 @@ static void test_stranger_is_sent_away(void **state)
 static void test_names_and_groups(void **state)
 {
     struct bed *bed = *state;
-    const struct passwd *user = getpwuid(geteuid());
-    const struct group *group = getgrgid(getegid());
+    const struct passwd *pwd = getpwuid(geteuid());
+    const char *user = pwd ? pwd->pw_name : "";
+    const struct group *grp = getgrgid(getegid());
+    const char *group = grp ? grp->gr_name : "";
     char gid[16];
-
-    if (!user || !group)
-        skip();
-    snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());
     const struct {
         const char *name;
         struct enf_control_principal principal;
         bool allowed;
     } rows[] = {
-        {"user", {user->pw_name, false}, true},
-        {"group", {group->gr_name, true}, true},
+        {"user", {user, false}, user[0] != '\0'},
+        {"group", {group, true}, group[0] != '\0'},
         {"group by number", {gid, true}, true},
         {"nobody has this name", {"no-such-user", false}, false},
         {"no such group", {"no-such-group", true}, false},
@@ -160,6 +160,7 @@ static void test_names_and_groups(void **state)
         {"empty", {"", false}, false},
     };
 
+    snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         json_t *json;
         int fd;
