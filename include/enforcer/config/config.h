@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The configuration: YAML text in, checked values out. Pure: the caller reads the files, names the users and prints
- * the errors. docs/configuration.md describes every key. */
+/* The configuration: YAML text in, checked values out. Pure: the caller reads the files, names the users and
+ * prints the errors. docs/configuration.md describes every key. */
 #pragma once
 
 #include "enforcer/core/addr.h"
@@ -12,23 +12,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENF_CONFIG_TEXT_MAX      (16u << 20) /* bytes of YAML: more is refused */
-#define ENF_CONFIG_ERRORS_MAX    200         /* reported in one run; one more says that there are others */
-#define ENF_INTERFACES_MAX       256
-#define ENF_RELAYS_MAX           1024
-#define ENF_SMARTHOSTS_MAX       1024
-#define ENF_ADDRESSES_MAX        4096        /* of one relay or smarthost */
-#define ENF_PREFIXES_MAX         65536       /* of one group, and of quarantine.never */
-#define ENF_OVERRIDES_MAX        65536       /* subscribers of one group with settings of their own */
-#define ENF_TRAPS_MAX            65536       /* of one list */
-#define ENF_PRINCIPALS_MAX       256
-#define ENF_ESCALATION_MAX       16
-#define ENF_EVENT_SINKS_MAX      16
-#define ENF_SUBSCRIBERS_MAX      20000000    /* bound of detector.max_subscribers */
-#define ENF_QUARANTINE_MAX       10000000    /* bound of quarantine.max_entries */
-#define ENF_PATH_LEN             256
-#define ENF_SOCKET_PATH_MAX      107         /* bytes: what a socket address of the kernel holds */
-#define ENF_PREFIX_LINES_MAX     2000000     /* of a prefix file */
+#define ENF_CONFIG_TEXT_MAX   (16u << 20) /* bytes of YAML: more is refused */
+#define ENF_CONFIG_ERRORS_MAX 200         /* reported in one run; one more says that there are others */
+#define ENF_INTERFACES_MAX    256
+#define ENF_RELAYS_MAX        1024
+#define ENF_SMARTHOSTS_MAX    1024
+#define ENF_ADDRESSES_MAX     4096  /* of one relay or smarthost */
+#define ENF_PREFIXES_MAX      65536 /* of one group, and of quarantine.never */
+#define ENF_OVERRIDES_MAX     65536 /* subscribers of one group with settings of their own */
+#define ENF_TRAPS_MAX         65536 /* of one list */
+#define ENF_PRINCIPALS_MAX    256
+#define ENF_ESCALATION_MAX    16
+#define ENF_EVENT_SINKS_MAX   16
+#define ENF_SUBSCRIBERS_MAX   20000000 /* bound of detector.max_subscribers */
+#define ENF_QUARANTINE_MAX    10000000 /* bound of quarantine.max_entries */
+#define ENF_PATH_LEN          256
+#define ENF_SOCKET_PATH_MAX   107     /* bytes: what a socket address of the kernel holds */
+#define ENF_PREFIX_LINES_MAX  2000000 /* of a prefix file */
 
 enum enf_mode {
     ENF_MODE_ENFORCE,
@@ -83,7 +83,8 @@ struct enf_prefix_list {
     size_t len;
 };
 
-/* Owned whole by the caller of enf_config_parse; freed by enf_config_free. Arrays are never NULL with len > 0. */
+/* Owned whole by the caller of enf_config_parse; freed by enf_config_free. Arrays are never NULL with len >
+ * 0. */
 struct enf_config {
     enum enf_mode mode;
     struct {
@@ -146,18 +147,20 @@ struct enf_config_errors {
     size_t len;
 };
 
-/* Parses text (len bytes, need not be terminated); file_name is only for the messages. 0 with *out set, *errors
- * empty; -EINVAL with *errors filled and *out untouched; -ENOMEM. Both are the caller's to free in every case. */
+/* Parses text (len bytes, need not be terminated); file_name is only for the messages. 0 with *out set,
+ * *errors empty; -EINVAL with *errors filled and *out untouched; -ENOMEM. Both are the caller's to free in
+ * every case. */
 int enf_config_parse(const char *file_name, const char *text, size_t len, struct enf_config **out,
                      struct enf_config_errors *errors);
 /* Accepts NULL content; clears the caller's pointer. */
 void enf_config_free(struct enf_config **config);
 void enf_config_errors_clear(struct enf_config_errors *errors);
 
-/* The bogon list: prefixes one a line, comments after `#` or `;`, blanks around, mixed families, overlapping ones
- * allowed and host bits set accepted and cleared (real lists have all of that). In the order of the file, repeated
- * ones too. Same error format (the key is "prefix") and return values. Up to ENF_PREFIX_LINES_MAX lines. */
-int enf_config_parse_prefixes(const char *file_name, const char *text, size_t len, struct enf_prefix_list *out,
-                              struct enf_config_errors *errors);
+/* The bogon list: prefixes one a line, comments after `#` or `;`, blanks around, mixed families, overlapping
+ * ones allowed and host bits set accepted and cleared (real lists have all of that). In the order of the
+ * file, repeated ones too. Same error format (the key is "prefix") and return values. Up to
+ * ENF_PREFIX_LINES_MAX lines. */
+int enf_config_parse_prefixes(const char *file_name, const char *text, size_t len,
+                              struct enf_prefix_list *out, struct enf_config_errors *errors);
 /* Frees the items of a list that enf_config_parse_prefixes filled; accepts NULL. */
 void enf_prefix_list_clear(struct enf_prefix_list *list);
