@@ -18,7 +18,7 @@
 
 int enf_detector_new(const struct enf_detector_params *params, struct enf_detector **out)
 {
-    if (params->max_subscribers < 1 || params->max_subscribers > ENF_SUBSCRIBERS_MAX)
+    if (params->max_subscribers < 1 || params->max_subscribers > ENF_DETECTOR_SUBSCRIBERS_MAX)
         return -EINVAL;
     struct enf_detector *det = calloc(1, sizeof(*det));
     if (!det)

@@ -38,12 +38,12 @@
 struct enf_detector; /* private to detect/ */
 
 struct enf_detector_params {
-    size_t max_subscribers; /* 1 to ENF_SUBSCRIBERS_MAX */
+    size_t max_subscribers; /* 1 to ENF_DETECTOR_SUBSCRIBERS_MAX */
     size_t
         max_bytes; /* for what active subscribers need beyond their slot; 0: 256 a subscriber, and 16 MiB */
     uint64_t seed; /* random: strangers choose the keys of the hash tables */
 };
-#define ENF_SUBSCRIBERS_MAX 100000000
+#define ENF_DETECTOR_SUBSCRIBERS_MAX 100000000
 
 enum enf_cause {
     ENF_CAUSE_NONE,
