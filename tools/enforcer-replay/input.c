@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* zlib reads plain files too; in front of it stand the few bytes that the format was recognised by. */
+#include "input.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define HEAD_LEN   64
+#define BUFFER_LEN (256u << 10)
+
+struct input {
+    gzFile file;
+    unsigned char head[HEAD_LEN];
+    size_t head_len;
+    size_t head_at;
+    bool damaged;
+    char error[256];
+};
+
+static const struct {
+    const char *name;
+    enum format format;
+} formats[] = {
+    {"pcap", FORMAT_PCAP}, {"pcapng", FORMAT_PCAPNG}, {"eve", FORMAT_EVE},
+    {"zeek", FORMAT_ZEEK}, {"nfdump", FORMAT_NFDUMP},
+};
+
+enum format format_parse(const char *name)
+{
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return formats[i].format;
+    return FORMAT_UNKNOWN;
+}
+
+/* Asks zlib what happened; a file that ends in the middle of packed data is told only here and at the end. */
+static void note_error(struct input *input)
+{
+    int code = Z_OK;
+    const char *text = gzerror(input->file, &code);
+    if (code == Z_OK || code == Z_STREAM_END || input->damaged)
+        return;
+    input->damaged = true;
+    if (code == Z_ERRNO)
+        text = strerror(errno);
+    else if (code == Z_BUF_ERROR)
+        text = "the packed data end early";
+    (void)snprintf(input->error, sizeof(input->error), "%s", text);
+}
+
+static ssize_t read_some(struct input *input, char *buf, size_t len)
+{
+    int n = gzread(input->file, buf, len > BUFFER_LEN ? BUFFER_LEN : (unsigned)len);
+    if (n <= 0)
+        note_error(input);
+    return n;
+}
+
+static ssize_t on_read(void *cookie, char *buf, size_t len)
+{
+    struct input *input = cookie;
+    size_t left = input->head_len - input->head_at;
+    if (left == 0)
+        return read_some(input, buf, len);
+    if (len > left)
+        len = left;
+    memcpy(buf, input->head + input->head_at, len);
+    input->head_at += len;
+    return (ssize_t)len;
+}
+
+struct input *input_open(const char *path, char *error, size_t error_len)
+{
+    struct input *input = calloc(1, sizeof(*input));
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? dup(STDIN_FILENO) : -1;
+    errno = 0;
+    if (input && (!is_stdin || fd >= 0))
+        input->file = is_stdin ? gzdopen(fd, "rb") : gzopen(path, "rbe");
+    if (!input || !input->file) {
+        (void)snprintf(error, error_len, "%s", strerror(errno ? errno : ENOMEM));
+        if (fd >= 0)
+            close(fd);
+        free(input);
+        return NULL;
+    }
+    gzbuffer(input->file, BUFFER_LEN);
+    while (input->head_len < HEAD_LEN) {
+        ssize_t n = read_some(input, (char *)input->head + input->head_len, HEAD_LEN - input->head_len);
+        if (n <= 0)
+            break;
+        input->head_len += (size_t)n;
+    }
+    return input;
+}
+
+static bool starts_with(const struct input *input, const char *bytes, size_t len)
+{
+    return input->head_len >= len && memcmp(input->head, bytes, len) == 0;
+}
+
+enum format input_format(const struct input *input)
+{
+    /* Seconds and micro- or nanoseconds, in both byte orders, and a variant of old Linux systems. */
+    static const char magics[][5] = {"\xa1\xb2\xc3\xd4", "\xd4\xc3\xb2\xa1", "\xa1\xb2\x3c\x4d",
+                                     "\x4d\x3c\xb2\xa1", "\xa1\xb2\xcd\x34", "\x34\xcd\xb2\xa1"};
+    for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
+        if (starts_with(input, magics[i], 4))
+            return FORMAT_PCAP;
+    if (starts_with(input, "\x0a\x0d\x0d\x0a", 4))
+        return FORMAT_PCAPNG;
+    if (starts_with(input, "#separator", 10))
+        return FORMAT_ZEEK;
+    if (starts_with(input, "{", 1))
+        return memmem(input->head, input->head_len, "\"ts\"", 4) ? FORMAT_ZEEK : FORMAT_EVE;
+    if (starts_with(input, "ts,te,td", 8))
+        return FORMAT_NFDUMP;
+    return FORMAT_UNKNOWN;
+}
+
+FILE *input_stream(struct input *input)
+{
+    return fopencookie(input, "r", (cookie_io_functions_t){.read = on_read});
+}
+
+bool input_close(struct input **input, char *error, size_t error_len)
+{
+    note_error(*input);
+    int code = gzclose((*input)->file);
+    if (code != Z_OK && !(*input)->damaged) {
+        (*input)->damaged = true;
+        (void)snprintf((*input)->error, sizeof((*input)->error), "%s",
+                       code == Z_BUF_ERROR ? "the packed data end early" : "the packed data are damaged");
+    }
+    bool whole = !(*input)->damaged;
+    if (!whole)
+        (void)snprintf(error, error_len, "%s", (*input)->error);
+    free(*input);
+    *input = NULL;
+    return whole;
+}

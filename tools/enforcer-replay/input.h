@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A file or standard input, plain or gzip, as a stream whose format is known before anybody reads it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum format {
+    FORMAT_UNKNOWN,
+    FORMAT_PCAP,
+    FORMAT_PCAPNG,
+    FORMAT_EVE,
+    FORMAT_ZEEK,
+    FORMAT_NFDUMP,
+};
+
+/* "pcap", "pcapng", "eve", "zeek", "nfdump"; FORMAT_UNKNOWN for another name. */
+enum format format_parse(const char *name);
+
+struct input; /* private to input.c */
+
+/* path "-" is standard input. NULL on failure, with a text for people in error. */
+struct input *input_open(const char *path, char *error, size_t error_len);
+/* As far as the first bytes tell. */
+enum format input_format(const struct input *input);
+/* The content, unpacked, from the first byte on. Belongs to whoever closes it; the input stays. */
+FILE *input_stream(struct input *input);
+/* Closes and frees. False where the packed data were damaged or ended early, with a text in error. */
+bool input_close(struct input **input, char *error, size_t error_len);

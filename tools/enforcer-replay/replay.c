@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From observations to accounts. */
+#include "replay.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#define UPKEEP_EVERY 256 /* observations */
+#define UPKEEP_WORK  512 /* subscribers looked at */
+
+int replay_init(struct replay *replay, const struct scope *scope)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+        return -errno;
+    *replay = (struct replay){.scope = scope, .ledger = {.max = scope->max_subscribers, .seed = seed}};
+    struct enf_detector_params params = {.max_subscribers = scope->max_subscribers, .seed = seed};
+    return enf_detector_new(&params, &replay->detector);
+}
+
+void replay_clear(struct replay *replay)
+{
+    enf_detector_free(&replay->detector);
+    ledger_clear(&replay->ledger);
+}
+
+int replay_observe(struct replay *replay, struct enf_observation *obs)
+{
+    struct claim claim;
+    struct enf_signal signal;
+    if (!scope_claim(replay->scope, obs, &claim))
+        return 0;
+    if (++replay->fed % UPKEEP_EVERY == 0)
+        enf_detector_forget_idle(replay->detector, obs->time_ms, UPKEEP_WORK);
+    int verdict = enf_detector_feed(replay->detector, obs, claim.settings, &signal);
+    if (verdict < 0)
+        return verdict;
+    struct enf_detector_stats stats;
+    enf_detector_stats(replay->detector, &stats);
+    bool is_new = stats.retransmissions == replay->retransmissions;
+    replay->retransmissions = stats.retransmissions;
+    int rc = is_new ? ledger_connection(&replay->ledger, obs, claim.group) : 0;
+    if (rc == 0 && verdict == 1)
+        rc = ledger_conviction(&replay->ledger, &signal);
+    return rc;
+}

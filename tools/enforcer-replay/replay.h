@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One run over all inputs: the detector, and what is counted beside it. */
+#pragma once
+
+#include "enforcer/detect/detector.h"
+#include "enforcer/inspect/observation.h"
+#include "ledger.h"
+#include "scope.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct replay {
+    const struct scope *scope;
+    struct enf_detector *detector;
+    struct ledger ledger;
+    uint64_t packets;
+    uint64_t port25_packets;
+    uint64_t port25_syns;
+    uint64_t undecodable; /* cut or contradictory headers, or a link layer that is not read */
+    uint64_t fed;         /* observations, for the upkeep of the detector */
+    uint64_t retransmissions;
+};
+
+/* 0 or a negative errno. The scope must outlive it. */
+int replay_init(struct replay *replay, const struct scope *scope);
+void replay_clear(struct replay *replay);
+
+/* Everything of an observation but the subscriber is set. 0 or -ENOMEM. */
+int replay_observe(struct replay *replay, struct enf_observation *obs);
+
+/* Reads a capture (pcap or pcapng) to its end or to where it is damaged; then, or where something in it is
+ * not read, returns false with a text in error. The stream is closed in each case. */
+bool capture_read(struct replay *replay, FILE *stream, char *error, size_t error_len);
+
+/* Writes the results, as a table for people or as lines of JSON. */
+void print_table(const struct replay *replay, FILE *to);
+void print_json(const struct replay *replay, FILE *to);
