@@ -84,7 +84,7 @@ static const struct enf_row detector_rows[] = {
     {.key = "max_subscribers",
      .read = enf_read_number,
      ENF_ROW_FIELD(struct enf_detector_part, max_subscribers),
-     .arg.range = {.min = 1, .max = ENF_SUBSCRIBERS_MAX}},
+     .arg.range = {.min = 1, .max = ENF_CONFIG_SUBSCRIBERS_MAX}},
 };
 static const struct enf_table global_table = ENF_TABLE(detector_rows);
 static const struct enf_table local_table = {detector_rows,
