@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""7. A group of policy `observe`, and everybody under `mode: observe`: nothing is dropped, and what would have happened
+is reported."""
+import pytest
+
+from craft import ACK, SYN, tcp
+from daemon import Subscriber
+from lab import ATTACKER, FAMILIES, HOST, RELAY, TRAP
+from net import Server, Wire, wait_for
+
+
+def would(gate, sub, mark):
+    event = gate.daemon.wait_event("would-quarantine", sub.name, since=mark)
+    gate.probe()
+    assert not gate.is_quarantined(sub)
+    assert not gate.daemon.events("quarantined", sub.name, mark)
+    assert sub.name not in gate.kernel_set(sub.family)
+    return event
+
+
+def test_observed_group(gate, family):
+    server = Server(gate.lab.inet, 25, family=family)
+    sub = gate.fresh("pilot", family)
+    mark = gate.daemon.mark()
+    for number in range(30):
+        assert gate.attempt(sub) == "open", number
+    event = would(gate, sub, mark)
+    assert event["enforcer"]["group"] == "pilot" and event["enforcer"]["policy"] == "observe"
+    assert gate.attempt(sub) == "open"
+    assert len(server.accepted) >= 31
+    server.close()
+
+
+def test_observed_group_gets_everything(gate, family):
+    """Unasked packets from port 25 reach it too; they are reported."""
+    sub = gate.fresh("pilot", family)
+    mark = gate.daemon.mark()
+    wire = Wire(gate.lab.atk, gate.lab.suba, ATTACKER[family], sub.address)
+    assert wire.pass_through(tcp(ATTACKER[family], sub.address, 25, 4000, SYN | ACK)) == [True]
+    gate.daemon.wait_event("inbound-spoofed", since=mark, where=lambda e: e["destination"]["ip"] == sub.address)
+    wire.close()
+
+
+@pytest.fixture(scope="module")
+def observing(make_gate):
+    def configure(config):
+        config["mode"] = "observe"
+    return make_gate(configure).start()
+
+
+@pytest.mark.parametrize("group", ["residential", "business", "pilot"])
+def test_mode_observe(observing, family, group):
+    gate = observing
+    server = Server(gate.lab.inet, 25, family=family)
+    sub = gate.fresh(group, family)
+    mark = gate.daemon.mark()
+    for number in range(25):
+        assert gate.attempt(sub) == "open", number
+    would(gate, sub, mark)
+    assert gate.attempt(sub) == "open"
+    trapped = gate.fresh(group, family)
+    assert gate.passes(trapped, gate.syn(trapped, TRAP[family])) == [True]
+    would(gate, trapped, mark)
+    server.close()
+
+
+def test_mode_observe_drops_nothing(observing, family):
+    """Forged sources, unasked answers, quarantine by hand, odd header chains: all pass."""
+    gate = observing
+    sub = gate.fresh("residential", family)
+    packets = [tcp(RELAY[family], HOST[family], 5000, 25), tcp("100.64.8.9" if family == 4 else "2001:db8:2000:900::5",
+                                                               HOST[family], 5001, 25)]
+    if family == 6:
+        from craft import v6_tricks
+        packets += [p for t in v6_tricks(sub.address, HOST[6], 34000, 25) for p in t.packets]
+    assert all(gate.passes(sub, *packets))
+    wire = Wire(gate.lab.atk, gate.lab.suba, ATTACKER[family], sub.address)
+    assert wire.pass_through(tcp(ATTACKER[family], sub.address, 25, 4000, SYN | ACK)) == [True]
+    wire.close()
+    done = gate.daemon.ctl("quarantine", sub.address)
+    assert gate.passes(sub, gate.syn(sub)) == [True], done
+
+
+def test_mode_at_run_time(gate):
+    """mode observe and mode enforce count at once, for everybody."""
+    servers = [Server(gate.lab.inet, 25, family=f) for f in FAMILIES]
+    subs = [gate.fresh("residential", f) for f in FAMILIES]
+    convicted = Subscriber(gate.lab.suba, "100.64.1.240", "100.64.1.240", "business")
+    gate.daemon.ok("quarantine", convicted.address)
+    everybody = [*subs, convicted]
+    assert [gate.attempt(s, timeout=0.5) for s in everybody] == ["timeout"] * 3
+    mark = gate.daemon.mark()
+    gate.daemon.ok("mode", "observe")
+    assert [gate.attempt(s) for s in everybody] == ["open"] * 3
+    assert gate.daemon.call("status")["mode"] == "observe" or "observe" in str(gate.daemon.call("status")["mode"])
+    gate.daemon.wait_event("mode-changed", since=mark)
+    gate.daemon.ok("mode", "enforce")
+    assert [gate.attempt(s, timeout=0.5) for s in everybody] == ["timeout"] * 3
+    gate.daemon.ok("mode", "file")
+    wait_for("the mode of the file", lambda: "enforce" in str(gate.daemon.call("status")["mode"]))
+    gate.daemon.ok("release", convicted.address)
+    for server in servers:
+        server.close()
