@@ -88,8 +88,9 @@ int enf_prefix_parse(const char *text, struct enf_prefix *out)
     /* A length counts the bits of the text's own family. */
     bool mapped = addr.family == ENF_FAMILY_V4 && strchr(buf, ':');
     len = parse_len(slash + 1, mapped ? 128 : enf_addr_bits(&addr));
+    /* ::ffff:0:0/96 names the notation; read as 0.0.0.0/0 it would be the whole Internet. */
     if (mapped)
-        len = len >= 96 ? len - 96 : -1;
+        len = len > 96 ? len - 96 : -1;
     if (len < 0)
         return -EINVAL;
     prefix = enf_prefix_make(&addr, (uint8_t)len);

@@ -147,7 +147,7 @@ static int put_deletions(FILE *out, const char *text, struct enf_netlink *nl)
     return 0;
 }
 
-static int run(const char *commands, bool dry, char **error)
+static int run(const char *commands, bool dry, char **output, char **error)
 {
     struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 
@@ -159,6 +159,8 @@ static int run(const char *commands, bool dry, char **error)
     int failed = nft_run_cmd_from_buffer(nft, commands);
     if (failed && error)
         *error = strdup(nft_ctx_get_error_buffer(nft));
+    if (!failed && output)
+        *output = strdup(nft_ctx_get_output_buffer(nft));
     nft_ctx_free(nft);
     return failed ? -EINVAL : 0;
 }
@@ -190,7 +192,7 @@ static int apply(const char *text, enum how how, char **error)
     if (fclose(out) != 0 && err == 0)
         err = -ENOMEM;
     if (err == 0)
-        err = run(commands, how == CHECK, error);
+        err = run(commands, how == CHECK, NULL, error);
     free(commands);
     return err;
 }
@@ -220,5 +222,17 @@ int enf_ruleset_remove(char **error)
     enf_netlink_close(&nl);
     if (err <= 0)
         return err;
-    return run("delete table inet " ENF_TABLE "\n", false, error);
+    return run("delete table inet " ENF_TABLE "\n", false, NULL, error);
+}
+
+int enf_ruleset_list(char **out, char **error)
+{
+    char *text = NULL;
+    int err = run("list table inet " ENF_TABLE "\n", false, &text, error);
+
+    if (err == 0 && !text)
+        return -ENOMEM;
+    if (err == 0)
+        *out = text;
+    return err;
 }

@@ -12,23 +12,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENF_CONFIG_TEXT_MAX   (16u << 20) /* bytes of YAML: more is refused */
-#define ENF_CONFIG_ERRORS_MAX 200         /* reported in one run; one more says that there are others */
-#define ENF_INTERFACES_MAX    256
-#define ENF_RELAYS_MAX        1024
-#define ENF_SMARTHOSTS_MAX    1024
-#define ENF_ADDRESSES_MAX     4096  /* of one relay or smarthost */
-#define ENF_PREFIXES_MAX      65536 /* of one group, and of quarantine.never */
-#define ENF_OVERRIDES_MAX     65536 /* subscribers of one group with settings of their own */
-#define ENF_TRAPS_MAX         65536 /* of one list */
-#define ENF_PRINCIPALS_MAX    256
-#define ENF_ESCALATION_MAX    16
-#define ENF_EVENT_SINKS_MAX   16
-#define ENF_SUBSCRIBERS_MAX   20000000 /* bound of detector.max_subscribers */
-#define ENF_QUARANTINE_MAX    10000000 /* bound of quarantine.max_entries */
-#define ENF_PATH_LEN          256
-#define ENF_SOCKET_PATH_MAX   107     /* bytes: what a socket address of the kernel holds */
-#define ENF_PREFIX_LINES_MAX  2000000 /* of a prefix file */
+#define ENF_CONFIG_TEXT_MAX        (16u << 20) /* bytes of YAML: more is refused */
+#define ENF_CONFIG_ERRORS_MAX      200         /* reported in one run; one more says that there are others */
+#define ENF_INTERFACES_MAX         256
+#define ENF_RELAYS_MAX             1024
+#define ENF_SMARTHOSTS_MAX         1024
+#define ENF_ADDRESSES_MAX          4096  /* of one relay or smarthost */
+#define ENF_PREFIXES_MAX           65536 /* of one group, and of quarantine.never */
+#define ENF_OVERRIDES_MAX          65536 /* subscribers of one group with settings of their own */
+#define ENF_TRAPS_MAX              65536 /* of one list */
+#define ENF_PRINCIPALS_MAX         256
+#define ENF_ESCALATION_MAX         16
+#define ENF_EVENT_SINKS_MAX        16
+#define ENF_CONFIG_SUBSCRIBERS_MAX 20000000 /* bound of detector.max_subscribers */
+#define ENF_QUARANTINE_MAX         1900000 /* bound of quarantine.max_entries: a kernel set holds 2,000,000 */
+#define ENF_PATH_LEN               256
+#define ENF_SOCKET_PATH_MAX        107     /* bytes: what a socket address of the kernel holds */
+#define ENF_PREFIX_LINES_MAX       2000000 /* of a prefix file */
 
 enum enf_mode {
     ENF_MODE_ENFORCE,

@@ -84,5 +84,10 @@ int enf_ruleset_load_sets(const char *text, char **error);
 /* Asks nft whether it takes the text, without a change. Needs CAP_NET_ADMIN. */
 int enf_ruleset_check(const char *text, char **error);
 
+/* The table with its elements as nft lists it; the caller frees *out. nft 1.0.6 needs a minute for a million elements:
+ * not for more than ENF_RULESET_LIST_MAX of them. */
+#define ENF_RULESET_LIST_MAX 20000
+int enf_ruleset_list(char **out, char **error);
+
 /* Deletes the table. 0 also where there was none. */
 int enf_ruleset_remove(char **error);

@@ -112,7 +112,7 @@ static const struct row value_rows[] = {
     {"number above", "queue: {first: 65536}\n",
      "1: queue.first: expected a whole number from 0 to 65535, found 65536\n"},
     {"number below", "quarantine: {max_entries: 0}\n",
-     "1: quarantine.max_entries: expected a whole number from 1 to 10000000, found 0\n"},
+     "1: quarantine.max_entries: expected a whole number from 1 to 1900000, found 0\n"},
     {"number far above", "detector: {max_subscribers: 99999999999999999999}\n",
      "1: detector.max_subscribers: expected a whole number from 1 to 20000000, found 99999999999999999999\n"},
     {"number below zero", "queue: {first: -1}\n",

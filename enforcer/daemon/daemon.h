@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The daemon: where all rooms meet. Everything here belongs to the control thread, that of the libuv loop. */
+#pragma once
+
+#include "enforcer/control/server.h"
+#include "enforcer/daemon/report.h"
+#include "enforcer/daemon/running.h"
+#include "enforcer/daemon/worker.h"
+#include "enforcer/kernel/kernel.h"
+#include "enforcer/policy/history.h"
+#include "enforcer/policy/quarantine.h"
+#include "enforcer/sinks/hub.h"
+#include "enforcer/store/store.h"
+
+#include <stdbool.h>
+#include <uv.h>
+
+#define ENF_DEFAULT_CONFIG  "/etc/enforcer/enforcer.yaml"
+#define ENF_HAND_RELAYS_MAX 4096
+
+struct enf_hand_relay {
+    struct enf_prefix prefix;
+    char name[ENF_NAME_LEN];
+};
+
+/* Desired against enforced, as of the last look. */
+struct enf_coverage {
+    uint64_t checked_steady_ms;
+    size_t desired;
+    size_t enforced;
+    bool lost; /* told as lost, not yet as restored */
+};
+
+struct enf_daemon {
+    uv_loop_t loop;
+    uv_async_t mail;
+    uv_timer_t second;
+    uv_timer_t expiry;
+    uv_signal_t signals[3];
+    bool loop_ready;
+    bool stopping;
+
+    struct enf_running *running;
+    enum enf_mode mode;
+    bool mode_by_hand;
+    char run[40];
+    uint64_t started_ms;
+    uint64_t seed;
+
+    struct enf_hand_relay *hand_relays;
+    size_t hand_relays_len;
+    struct enf_rangemap relays;         /* of the file and by hand: what the worker sees */
+    struct enf_rangemap *worker_relays; /* the copy that the worker's view points to */
+
+    struct enf_kernel *kernel;
+    enum enf_kernel_queue queue_kind;
+    size_t rules_expected;
+    char *ruleset; /* text in force */
+    struct enf_store *store;
+    struct enf_hub *hub;
+    struct enf_control *control;
+    struct enf_quarantine_table *quarantine;
+    struct enf_quarantine_table *would; /* who would be in quarantine: told once, not again and again */
+    struct enf_history *history;
+    struct enf_mailbox mailbox;
+    struct enf_worker worker;
+    bool worker_open;
+    struct enf_coverage coverage;
+    uint64_t reports_lost_told;
+};
+
+/* --- start.c
+ * ------------------------------------------------------------------------------------------------- */
+struct enf_options {
+    const char *config;
+    int ready_fd; /* gets one byte when the daemon is in force, and is closed; -1: nobody waits */
+};
+/* Runs until it is told to stop. The exit code of the process. */
+int enf_daemon_run(const struct enf_options *options);
+/* Ruleset and quarantine from the state into the kernel, without a queue listener, and end. The exit code. */
+int enf_daemon_install(const char *config);
+
+/* --- tell.c: events
+ * ------------------------------------------------------------------------------------------ */
+/* Fills in what every event has and gives it to the hub. time_ms 0: now. */
+void enf_tell(struct enf_daemon *d, struct enf_event *event);
+/* One with a text and nothing else. */
+void enf_tell_text(struct enf_daemon *d, enum enf_event_action action, enum enf_event_outcome outcome,
+                   const char *actor, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* For people at the terminal or in the journal: stderr. subsystem is a word. */
+void enf_log_line(const char *subsystem, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- enforce.c: quarantine, from a wish to kernel, disk and event
+ * --------------------------------------------- */
+/* Adds entries, all or none. When it returns 0, kernel and disk have them and the events are told; under
+ * observe the kernel's elements are there as well, they only drop nothing. -ENOSPC, -EINVAL, -ENOMEM of the
+ * table; -EIO where the disk refused, other -errno of the kernel: then nothing has changed. */
+int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
+                    enum enf_quarantine_how how);
+/* Ends all quarantine in the prefix. *out_released parts were told through fn (may be NULL). */
+int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, const char *actor,
+                        const char *reason, enf_quarantine_fn fn, void *ctx, size_t *out_released);
+/* What ended by itself. */
+void enf_enforce_expire(struct enf_daemon *d);
+/* Puts all that is desired into the kernel: after a start, and when somebody deleted it. */
+int enf_enforce_all(struct enf_daemon *d);
+/* Reads the kernel's sets and compares; repairs and tells. adopt: unknown elements are taken as the meter's.
+ */
+int enf_enforce_compare(struct enf_daemon *d, bool adopt);
+
+/* --- ruleset and relays: install.c
+ * ---------------------------------------------------------------------------- */
+/* Renders for running and mode, loads, fills the queue in. *error: nft's words, the caller frees. */
+int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error);
+/* The relays of the file and by hand, less what is quarantined with force, into the kernel and the worker's
+ * view. */
+int enf_install_relays(struct enf_daemon *d);
+int enf_install_view(struct enf_daemon *d);
+/* Reads the configuration again. Fills errors where it is refused; changes gets lines for people. */
+int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes);
+int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error);
+
+/* --- reports.c: what workers say
+ * ------------------------------------------------------------------------------ */
+void enf_reports_handle(struct enf_daemon *d);
+/* Tells the kernel's meter on which interfaces the governor holds. */
+int enf_governor_to_kernel(struct enf_daemon *d);
+
+/* --- methods*.c
+ * ----------------------------------------------------------------------------------------------- */
+extern const struct enf_control_method enf_methods[];
+extern const size_t enf_methods_len;
+
+/* --- start.c, more
+ * --------------------------------------------------------------------------------------------- */
+/* The desired quarantine anew from the store. */
+int enf_load_quarantine(struct enf_daemon *d);
+/* Principals of the configuration as the control room wants them; cleared by the caller. 0 or -ENOMEM. */
+int enf_access_make(const struct enf_config *config, struct enf_control_access *out);
+void enf_access_clear(struct enf_control_access *access);

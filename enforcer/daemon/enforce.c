@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Quarantine from a wish to what is in force: the table says what changes, the kernel takes it, the disk
+ * keeps it, and only then it is told. Where one of them refuses, the others go back. */
+#include "enforcer/core/text.h"
+#include "enforcer/daemon/changes.h"
+#include "enforcer/daemon/daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t left_ms(uint64_t until_ms, uint64_t now_ms)
+{
+    if (until_ms == ENF_FOREVER)
+        return ENF_FOREVER;
+    return until_ms > now_ms ? until_ms - now_ms : 1;
+}
+
+static int put_nets(struct enf_daemon *d, enum enf_family family, uint64_t now_ms)
+{
+    struct enf_quarantine_ranges ranges = {0};
+    int err = enf_quarantine_nets_flatten(d->quarantine, family, ENF_LEVEL_NONE, &ranges);
+
+    if (err < 0)
+        return err;
+    struct enf_kernel_net *nets = calloc(ranges.len ? ranges.len : 1, sizeof *nets);
+    if (nets) {
+        for (size_t i = 0; i < ranges.len; i++)
+            nets[i] =
+                (struct enf_kernel_net){ranges.items[i].range, left_ms(ranges.items[i].until_ms, now_ms)};
+        err = enf_kernel_nets_replace(d->kernel, family, nets, ranges.len);
+    } else {
+        err = -ENOMEM;
+    }
+    free(nets);
+    enf_quarantine_ranges_clear(&ranges);
+    return err;
+}
+
+/* The kernel's part of a set of changes. Singles in pieces, so that a ban made meanwhile does not wait. */
+static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes, uint64_t now_ms)
+{
+    struct enf_kernel_single singles[ENF_KERNEL_CHUNK];
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < changes->elements_len;) {
+        size_t len = 0;
+        for (; len < ENF_KERNEL_CHUNK && i < changes->elements_len; i++, len++) {
+            const struct enf_quarantine_element *e = &changes->elements[i];
+            singles[len] = (struct enf_kernel_single){
+                .subscriber = e->subscriber,
+                .remove = e->until_ms == 0,
+                .timeout_ms = e->until_ms ? left_ms(e->until_ms, now_ms) : 0,
+            };
+        }
+        err = enf_kernel_singles(d->kernel, singles, len);
+    }
+    if (err == 0 && changes->nets4)
+        err = put_nets(d, ENF_FAMILY_V4, now_ms);
+    if (err == 0 && changes->nets6)
+        err = put_nets(d, ENF_FAMILY_V6, now_ms);
+    return err;
+}
+
+static const char *history_action(enum enf_quarantine_change change)
+{
+    switch (change) {
+    case ENF_QUARANTINE_CREATED:
+        return "quarantined";
+    case ENF_QUARANTINE_EXTENDED:
+    case ENF_QUARANTINE_SHORTENED:
+    case ENF_QUARANTINE_CHANGED:
+    case ENF_QUARANTINE_UNCHANGED:
+        return "changed";
+    case ENF_QUARANTINE_RELEASED:
+        return "released";
+    case ENF_QUARANTINE_EXPIRED:
+        return "expired";
+    }
+    return "changed";
+}
+
+static int put_store(struct enf_daemon *d, const struct enf_changes *changes, const char *actor,
+                     const char *reason, uint64_t now_ms)
+{
+    int err = enf_store_begin(d->store);
+
+    if (err < 0)
+        return err;
+    for (size_t i = 0; err == 0 && i < changes->rows_len; i++) {
+        const struct enf_change_row *row = &changes->rows[i];
+        err = row->present ? enf_store_quarantine_put(d->store, &row->entry)
+                           : enf_store_quarantine_delete(d->store, &row->entry);
+    }
+    for (size_t i = 0; err == 0 && i < changes->told_len; i++) {
+        const struct enf_change_told *told = &changes->told[i];
+        struct enf_store_history line = {
+            .subscriber = told->entry.subscriber,
+            .time_ms = now_ms,
+            .level = told->entry.level,
+            .until_ms = told->entry.until_ms,
+            .reason = reason ? reason : told->entry.reason,
+            .actor = actor ? actor : told->entry.actor,
+            .ticket = told->entry.ticket,
+        };
+        if (told->change != ENF_QUARANTINE_UNCHANGED)
+            err = enf_store_history_add(d->store, history_action(told->change), &line);
+    }
+    if (err < 0) {
+        enf_store_rollback(d->store);
+        return err;
+    }
+    return enf_store_commit(d->store);
+}
+
+static void tell_change(struct enf_daemon *d, const struct enf_change_told *told, const char *actor,
+                        const char *reason)
+{
+    const struct enf_quarantine *entry = &told->entry;
+    struct enf_event event = {
+        .outcome = ENF_OUTCOME_SUCCESS,
+        .subscriber = entry->subscriber,
+        .level = entry->level,
+        .until_ms = entry->until_ms,
+        .count = entry->convictions,
+    };
+
+    switch (told->change) {
+    case ENF_QUARANTINE_CREATED:
+        event.action = ENF_EVENT_QUARANTINED;
+        break;
+    case ENF_QUARANTINE_EXTENDED:
+    case ENF_QUARANTINE_SHORTENED:
+    case ENF_QUARANTINE_CHANGED:
+        event.action = ENF_EVENT_QUARANTINE_EXTENDED;
+        break;
+    case ENF_QUARANTINE_RELEASED:
+        event.action = ENF_EVENT_RELEASED;
+        break;
+    case ENF_QUARANTINE_EXPIRED:
+        event.action = ENF_EVENT_QUARANTINE_EXPIRED;
+        break;
+    case ENF_QUARANTINE_UNCHANGED:
+        return;
+    }
+    enf_text_copy(event.reason, sizeof event.reason, reason && *reason ? reason : entry->reason);
+    enf_text_copy(event.actor, sizeof event.actor, actor ? actor : entry->actor);
+    enf_text_copy(event.ticket, sizeof event.ticket, entry->ticket);
+    enf_tell(d, &event);
+}
+
+/* Whether a relay is cut by force depends on the entries. */
+static bool touches_relays(const struct enf_changes *changes)
+{
+    for (size_t i = 0; i < changes->told_len; i++) {
+        if (changes->told[i].entry.forced)
+            return true;
+    }
+    return false;
+}
+
+static void reset_subscriber(struct enf_daemon *d, const struct enf_prefix *prefix)
+{
+    pthread_mutex_lock(&d->worker.lock);
+    enf_detector_reset(d->worker.detector, prefix);
+    enf_banned_remove(&d->worker.banned, prefix);
+    pthread_mutex_unlock(&d->worker.lock);
+    /* The meter's element is keyed by the subscriber; a wide prefix holds more than can be named one by one.
+     */
+    struct enf_prefix subscriber = *prefix;
+    if (enf_prefix_is_host(prefix) || prefix->addr.family == ENF_FAMILY_V6)
+        enf_kernel_meter_reset(d->kernel, &subscriber);
+    else
+        enf_kernel_meters_flush(d->kernel);
+}
+
+/* Kernel, then disk, then told. A refusal of the disk takes the kernel's part back by comparing with the
+ * table, which the caller has restored. */
+static int carry_out(struct enf_daemon *d, struct enf_changes *changes, const char *actor, const char *reason)
+{
+    uint64_t now_ms = enf_clock_wall_ms();
+    int err = changes->err;
+
+    if (err == 0)
+        err = put_kernel(d, changes, now_ms);
+    if (err == 0 && put_store(d, changes, actor, reason, now_ms) < 0)
+        err = -EIO;
+    if (err < 0)
+        return err;
+    if (touches_relays(changes))
+        enf_install_relays(d);
+    for (size_t i = 0; i < changes->told_len; i++)
+        tell_change(d, &changes->told[i], actor, reason);
+    return 0;
+}
+
+static void arm_expiry(struct enf_daemon *d);
+
+/* After a refusal the table holds what nobody else has: read it anew from the disk, then make the kernel
+ * equal. */
+static void fall_back(struct enf_daemon *d)
+{
+    if (enf_load_quarantine(d) == 0)
+        enf_enforce_compare(d, false);
+}
+
+int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
+                    enum enf_quarantine_how how)
+{
+    struct enf_changes changes;
+
+    enf_changes_init(&changes);
+    int err = enf_quarantine_add(d->quarantine, entries, len, how, &changes.sink);
+    if (err == 0) {
+        enf_changes_seal(&changes);
+        err = carry_out(d, &changes, NULL, NULL);
+        if (err < 0)
+            fall_back(d);
+    }
+    enf_changes_clear(&changes);
+    arm_expiry(d);
+    return err;
+}
+
+int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, const char *actor,
+                        const char *reason, enf_quarantine_fn fn, void *ctx, size_t *out_released)
+{
+    struct enf_changes changes;
+    size_t released = 0;
+
+    enf_changes_init(&changes);
+    int err = enf_quarantine_release(d->quarantine, prefix, &changes.sink, &released);
+    if (err == 0) {
+        enf_changes_seal(&changes);
+        err = carry_out(d, &changes, actor, reason);
+        if (err < 0)
+            fall_back(d);
+    }
+    if (err == 0) {
+        reset_subscriber(d, prefix);
+        for (size_t i = 0; fn && i < changes.told_len; i++) {
+            if (changes.told[i].change == ENF_QUARANTINE_RELEASED)
+                fn(ctx, &changes.told[i].entry);
+        }
+        *out_released = released;
+    }
+    enf_changes_clear(&changes);
+    arm_expiry(d);
+    return err;
+}
+
+#define EXPIRE_AT_ONCE 1000
+
+void enf_enforce_expire(struct enf_daemon *d)
+{
+    struct enf_changes changes;
+
+    enf_changes_init(&changes);
+    enf_quarantine_expire(d->quarantine, enf_clock_wall_ms(), EXPIRE_AT_ONCE, &changes.sink);
+    enf_changes_seal(&changes);
+    if (changes.told_len > 0) {
+        int err = carry_out(d, &changes, NULL, NULL);
+        if (err < 0)
+            enf_log_line("quarantine", "expired entries could not be written: %s", strerror(-err));
+        for (size_t i = 0; i < changes.told_len; i++)
+            reset_subscriber(d, &changes.told[i].entry.subscriber);
+    }
+    enf_changes_clear(&changes);
+    arm_expiry(d);
+}
+
+static void on_expiry(uv_timer_t *timer)
+{
+    enf_enforce_expire(timer->data);
+}
+
+static void arm_expiry(struct enf_daemon *d)
+{
+    uint64_t next_ms = enf_quarantine_next_expiry(d->quarantine), now_ms = enf_clock_wall_ms();
+
+    if (!d->loop_ready || d->stopping)
+        return;
+    d->expiry.data = d;
+    if (next_ms == ENF_FOREVER) {
+        uv_timer_stop(&d->expiry);
+        return;
+    }
+    /* At most a minute ahead: the wall clock may be set meanwhile. */
+    uint64_t wait_ms = next_ms > now_ms ? next_ms - now_ms : 1;
+    uv_timer_start(&d->expiry, on_expiry, wait_ms < 60000 ? wait_ms : 60000, 0);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ruleset and the relays into the kernel; reload and change of mode. */
+#include "enforcer/core/text.h"
+#include "enforcer/daemon/daemon.h"
+#include "enforcer/kernel/ruleset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* With a queue in the kernel's table there must be somebody who listens; the listener comes first. */
+static int listen_queue(struct enf_daemon *d, const struct enf_config *config)
+{
+    struct enf_queue *queue = NULL;
+    int err = enf_queue_open(config->queue.first, config->queue.fail == ENF_FAIL_OPEN, &queue);
+
+    if (err == 0)
+        enf_worker_set_queue(&d->worker, queue);
+    return err;
+}
+
+static bool same_queue(const struct enf_config *a, const struct enf_config *b)
+{
+    return a->queue.first == b->queue.first && a->queue.fail == b->queue.fail;
+}
+
+static int words(char **error, const char *what, int err)
+{
+    if (error && !*error && asprintf(error, "%s: %s", what, strerror(-err)) < 0)
+        *error = NULL;
+    return err;
+}
+
+int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error)
+{
+    const struct enf_config *config = running->config;
+    char *text = NULL;
+    int err = enf_running_ruleset(running, mode, &text);
+
+    if (err < 0)
+        return words(error, "the ruleset could not be written", err);
+    err = enf_ruleset_load(text, error);
+    if (err < 0) {
+        free(text);
+        return words(error, "the kernel refused the ruleset", err);
+    }
+    free(d->ruleset);
+    d->ruleset = text;
+    if (mode == ENF_MODE_ENFORCE) {
+        if (!d->worker.queue || !same_queue(config, d->running->config))
+            err = listen_queue(d, config);
+        if (err < 0)
+            return words(error, "NFQUEUE could not be bound (another program has the queue?)", err);
+        err = enf_kernel_queue_install(d->kernel, config->queue.first, config->queue.fail == ENF_FAIL_OPEN,
+                                       &d->queue_kind);
+        if (err < 0)
+            return words(error,
+                         "the queue statement was refused (kernel without nft queue and without xt NFQUEUE?)",
+                         err);
+    }
+    return enf_kernel_rule_count(d->kernel, &d->rules_expected);
+}
+
+/* --- relays
+ * --------------------------------------------------------------------------------------------------- */
+
+struct prefixes {
+    struct enf_prefix *items;
+    size_t len;
+    size_t size;
+    int err;
+};
+
+static void append(struct prefixes *list, const struct enf_prefix *prefix)
+{
+    if (list->len == list->size) {
+        size_t size = list->size ? list->size * 2 : 64;
+        struct enf_prefix *grown = reallocarray(list->items, size, sizeof *grown);
+        if (!grown) {
+            list->err = -ENOMEM;
+            return;
+        }
+        list->items = grown;
+        list->size = size;
+    }
+    list->items[list->len++] = *prefix;
+}
+
+static int append_forced(void *ctx, const struct enf_quarantine *entry)
+{
+    if (entry->forced)
+        append(ctx, &entry->subscriber);
+    return 0;
+}
+
+static int put_relays(struct enf_daemon *d, enum enf_family family, const struct enf_rangemap *relays)
+{
+    struct enf_kernel_net *nets = calloc(relays->len ? relays->len : 1, sizeof *nets);
+    size_t len = 0;
+
+    if (!nets)
+        return -ENOMEM;
+    for (size_t i = 0; i < relays->len; i++) {
+        if (relays->entries[i].range.first.family == family)
+            nets[len++] = (struct enf_kernel_net){.range = relays->entries[i].range};
+    }
+    int err = enf_kernel_relays_replace(d->kernel, family, nets, len);
+    free(nets);
+    return err;
+}
+
+static int collect_relays(struct enf_daemon *d, struct prefixes *all, struct prefixes *forced)
+{
+    const struct enf_config *config = d->running->config;
+
+    for (size_t i = 0; i < config->relays_len; i++) {
+        for (size_t j = 0; j < config->relays[i].addresses_len; j++)
+            append(all, &config->relays[i].addresses[j]);
+    }
+    for (size_t i = 0; i < d->hand_relays_len; i++)
+        append(all, &d->hand_relays[i].prefix);
+    enf_quarantine_each(d->quarantine, append_forced, forced);
+    return all->err ? all->err : forced->err;
+}
+
+int enf_install_relays(struct enf_daemon *d)
+{
+    struct prefixes all = {0}, forced = {0};
+    struct enf_rangemap enforced = {0}, known = {0};
+    int err = collect_relays(d, &all, &forced);
+
+    if (err == 0)
+        err = enf_rangemap_difference(all.items, all.len, forced.items, forced.len, &enforced);
+    if (err == 0)
+        err = enf_rangemap_difference(all.items, all.len, NULL, 0, &known);
+    if (err == 0)
+        err = put_relays(d, ENF_FAMILY_V4, &enforced);
+    if (err == 0)
+        err = put_relays(d, ENF_FAMILY_V6, &enforced);
+    if (err == 0) {
+        enf_rangemap_clear(&d->relays);
+        d->relays = known;
+        known = (struct enf_rangemap){0};
+        err = enf_install_view(d);
+    }
+    enf_rangemap_clear(&enforced);
+    enf_rangemap_clear(&known);
+    free(all.items);
+    free(forced.items);
+    return err;
+}
+
+int enf_install_view(struct enf_daemon *d)
+{
+    struct enf_rangemap *relays = calloc(1, sizeof *relays);
+    struct enf_rangemap *old = d->worker_relays;
+
+    if (!relays)
+        return -ENOMEM;
+    relays->entries = calloc(d->relays.len ? d->relays.len : 1, sizeof *relays->entries);
+    if (!relays->entries) {
+        free(relays);
+        return -ENOMEM;
+    }
+    if (d->relays.len > 0)
+        memcpy(relays->entries, d->relays.entries, d->relays.len * sizeof *relays->entries);
+    relays->len = d->relays.len;
+    struct enf_worker_view view = {.running = d->running, .mode = d->mode, .relays = relays};
+    enf_worker_set_view(&d->worker, &view);
+    d->worker_relays = relays;
+    if (old) {
+        enf_rangemap_clear(old);
+        free(old);
+    }
+    return 0;
+}
+
+/* --- mode and reload
+ * ------------------------------------------------------------------------------------------ */
+
+int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error)
+{
+    const char *name = mode == ENF_MODE_OBSERVE ? "observe" : "enforce";
+    int err = mode == d->mode ? 0 : enf_install(d, d->running, mode, error);
+
+    if (err < 0)
+        return err;
+    /* The disk before the answer: a mode by hand is kept over a restart. */
+    err =
+        by_hand ? enf_store_setting_set(d->store, "mode", name) : enf_store_setting_delete(d->store, "mode");
+    if (err < 0) {
+        if (mode != d->mode)
+            enf_install(d, d->running, d->mode, NULL);
+        return words(error, "the state could not be written", err);
+    }
+    bool changed = mode != d->mode || by_hand != d->mode_by_hand;
+    d->mode = mode;
+    d->mode_by_hand = by_hand;
+    err = enf_install_view(d);
+    if (changed)
+        enf_tell_text(d, ENF_EVENT_MODE_CHANGED, ENF_OUTCOME_SUCCESS, actor, "mode is %s (%s)", name,
+                      by_hand ? "by hand" : "as the configuration says");
+    return err;
+}
+
+static void note(json_t *changes, const char *text)
+{
+    if (changes)
+        json_array_append_new(changes, json_string(text));
+}
+
+/* What only a start can change. */
+static void note_restart(const struct enf_config *old, const struct enf_config *new, json_t *changes)
+{
+    if (strcmp(old->state, new->state) != 0)
+        note(changes, "state: takes effect at the next start");
+    if (strcmp(old->control.socket, new->control.socket) != 0)
+        note(changes, "control.socket: takes effect at the next start");
+    if (old->max_subscribers != new->max_subscribers)
+        note(changes, "detector.max_subscribers: takes effect at the next start");
+    if (old->aggregate_ms != new->aggregate_ms)
+        note(changes, "aggregate: takes effect at the next start");
+    if (old->quarantine.governor.convictions != new->quarantine.governor.convictions ||
+        old->quarantine.governor.per_ms != new->quarantine.governor.per_ms)
+        note(changes, "quarantine.governor: takes effect at the next start");
+}
+
+static int reject(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, const char *why)
+{
+    const char *first = errors->len > 0 ? errors->lines[0] : why;
+
+    enf_tell_text(d, ENF_EVENT_CONFIG_REJECTED, ENF_OUTCOME_FAILURE, actor, "%s%s", first,
+                  errors->len > 1 ? " (and more)" : "");
+    enf_log_line("config", "rejected, the old one stays in force: %s", first);
+    return -EINVAL;
+}
+
+static int new_sinks(struct enf_daemon *d, const struct enf_config *config, char *error, size_t error_len)
+{
+    struct enf_hub_sink sinks[ENF_EVENT_SINKS_MAX];
+    size_t len = 0;
+
+    for (; len < config->events_len && len < ENF_EVENT_SINKS_MAX; len++)
+        sinks[len] = (struct enf_hub_sink){.path = config->events[len].path};
+    return enf_hub_set_sinks(d->hub, sinks, len, error, error_len);
+}
+
+static void new_access(struct enf_daemon *d, const struct enf_config *config)
+{
+    struct enf_control_access access;
+
+    if (enf_access_make(config, &access) == 0) {
+        enf_control_set_access(d->control, &access);
+        enf_access_clear(&access);
+    }
+}
+
+int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes)
+{
+    struct enf_running *running = NULL, *old = d->running;
+    char text[512] = "", *error = NULL;
+    int err = enf_running_load(old->path, &running, errors);
+
+    if (err < 0)
+        return reject(d, actor, errors, "out of memory");
+    if (new_sinks(d, running->config, text, sizeof text) < 0) {
+        enf_running_free(&running);
+        return reject(d, actor, errors, text);
+    }
+    enum enf_mode mode = d->mode_by_hand ? d->mode : running->config->mode;
+    if (enf_install(d, running, mode, &error) < 0) {
+        /* Kernel and sinks back to what they were; what was loaded in part is not left there. */
+        new_sinks(d, old->config, text, sizeof text);
+        enf_install(d, old, d->mode, NULL);
+        enf_running_free(&running);
+        reject(d, actor, errors, error ? error : "the kernel refused the ruleset");
+        free(error);
+        return -EIO;
+    }
+    free(error);
+    note_restart(old->config, running->config, changes);
+    d->running = running;
+    d->mode = mode;
+    enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);
+    err = enf_install_relays(d); /* the view as well: nothing points to the old configuration any more */
+    if (err < 0)
+        enf_log_line("kernel", "relays could not be written: %s", strerror(-err));
+    enf_kernel_meters_flush(d->kernel);
+    new_access(d, running->config);
+    if (err == 0)
+        enf_running_free(&old);
+    enf_tell_text(d, ENF_EVENT_CONFIG_RELOADED, ENF_OUTCOME_SUCCESS, actor, "%s", running->path);
+    return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* status, and the table of all methods. */
+#include "enforcer/core/text.h"
+#include "enforcer/daemon/methods.h"
+#include "enforcer/kernel/ruleset.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct enf_control_method enf_methods[] = {
+    {"status", false, enf_method_status},
+    {"quarantine.add", true, enf_method_quarantine_add},
+    {"quarantine.release", true, enf_method_quarantine_release},
+    {"quarantine.list", false, enf_method_quarantine_list},
+    {"subscriber.show", false, enf_method_show},
+    {"subscriber.top", false, enf_method_top},
+    {"subscriber.reassigned", true, enf_method_reassigned},
+    {"relay.list", false, enf_method_relay_list},
+    {"relay.add", true, enf_method_relay_add},
+    {"relay.remove", true, enf_method_relay_remove},
+    {"mode.set", true, enf_method_mode_set},
+    {"config.reload", true, enf_method_reload},
+    {"governor.reset", true, enf_method_governor_reset},
+    {"ruleset.show", false, enf_method_ruleset},
+};
+const size_t enf_methods_len = sizeof enf_methods / sizeof *enf_methods;
+
+static void add_counter(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
+{
+    json_object_set_new(ctx, name,
+                        json_pack("{s:I, s:I}", "packets", (json_int_t)packets, "bytes", (json_int_t)bytes));
+}
+
+/* A group's counters by their nft names, as the templates make them. */
+static json_t *group_counters(const struct enf_group *group, const json_t *counters)
+{
+    static const char *const kinds[] = {"blocked", "connections"};
+    json_t *out = json_object();
+
+    for (size_t i = 0; out && i < 2; i++) {
+        char name[ENF_NAME_LEN + 32];
+        snprintf(name, sizeof name, "g_%s_%s", group->name, kinds[i]);
+        for (char *c = name; *c; c++)
+            *c = *c == '-' ? '_' : *c;
+        json_t *counter = json_object_get(counters, name);
+        json_object_set(out, kinds[i], counter ? json_object_get(counter, "packets") : json_integer(0));
+    }
+    return out;
+}
+
+static json_t *groups_json(const struct enf_daemon *d, const json_t *counters)
+{
+    const struct enf_config *config = d->running->config;
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < config->groups_len; i++) {
+        const struct enf_group *group = &config->groups[i];
+        json_t *prefixes = json_array();
+        for (size_t j = 0; prefixes && j < group->prefixes_len && j < 64; j++) {
+            char text[ENF_PREFIX_STR_LEN];
+            json_array_append_new(prefixes,
+                                  json_string(enf_prefix_str(&group->prefixes[j], text, sizeof text)));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "name", group->name, "policy",
+                                              enf_policy_name(group->policy), "prefixes", prefixes,
+                                              "counters", group_counters(group, counters)));
+    }
+    return list;
+}
+
+/* What the kernel itself dropped because the queue was full or nobody read. */
+static void kernel_queue(const struct enf_daemon *d, uint64_t *full, uint64_t *user)
+{
+    char text[8192];
+    int fd = open("/proc/net/netfilter/nfnetlink_queue", O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    *full = *user = 0;
+    if (len <= 0)
+        return;
+    text[len] = '\0';
+    enf_queue_parse_proc(text, d->running->config->queue.first, full, user);
+}
+
+static json_t *telemetry_json(struct enf_daemon *d)
+{
+    uint64_t full, user;
+
+    kernel_queue(d, &full, &user);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "log_messages",
+                     (json_int_t)atomic_load(&d->worker.log_messages), "log_lost",
+                     (json_int_t)atomic_load(&d->worker.log_lost), "queue_packets",
+                     (json_int_t)atomic_load(&d->worker.queue_packets), "queue_dropped",
+                     (json_int_t)(full + user), "queue_refused",
+                     (json_int_t)atomic_load(&d->worker.queue_dropped), "queue_unread",
+                     (json_int_t)atomic_load(&d->worker.unread), "reports_lost",
+                     (json_int_t)enf_mailbox_lost(&d->mailbox));
+}
+
+static json_t *events_json(struct enf_daemon *d)
+{
+    struct enf_hub_stats stats;
+
+    enf_hub_stats(d->hub, &stats);
+    return json_pack("{s:I, s:I, s:I, s:I}", "written", (json_int_t)stats.written, "lost",
+                     (json_int_t)stats.lost, "waiting", (json_int_t)stats.waiting, "sequence",
+                     (json_int_t)stats.sequence);
+}
+
+static int add_tripped(void *ctx, const struct enf_governor_trip *trip)
+{
+    json_array_append_new(ctx, enf_control_text(trip->shared ? "(shared)" : trip->interface));
+    return 0;
+}
+
+static json_t *governor_json(struct enf_daemon *d)
+{
+    json_t *list = json_array();
+
+    if (!list)
+        return NULL;
+    pthread_mutex_lock(&d->worker.lock);
+    enf_governor_each(d->worker.governor, add_tripped, list);
+    pthread_mutex_unlock(&d->worker.lock);
+    return json_pack("{s:b, s:o}", "tripped", json_array_size(list) > 0, "interfaces", list);
+}
+
+static json_t *detector_json(struct enf_daemon *d)
+{
+    struct enf_detector_stats stats;
+
+    pthread_mutex_lock(&d->worker.lock);
+    enf_detector_stats(d->worker.detector, &stats);
+    pthread_mutex_unlock(&d->worker.lock);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "subscribers", (json_int_t)stats.subscribers,
+                     "capacity", (json_int_t)stats.max_subscribers, "evicted", (json_int_t)stats.evicted,
+                     "observations", (json_int_t)stats.observations, "convictions",
+                     (json_int_t)stats.convictions, "bytes", (json_int_t)stats.bytes);
+}
+
+static int count_element(void *ctx, const struct enf_range *range, uint64_t expires_ms)
+{
+    (void)range;
+    (void)expires_ms;
+    ++*(size_t *)ctx;
+    return 0;
+}
+
+static void restart_count(void *ctx)
+{
+    *(size_t *)ctx = 0;
+}
+
+/* Looks at the kernel now. Counting a million elements takes a second: then the last look of the timer has to
+ * do. */
+static json_t *kernel_json(struct enf_daemon *d)
+{
+    json_t *elements = json_object();
+    size_t rules = 0;
+    int err = enf_kernel_rule_count(d->kernel, &rules);
+    const char *table = err == -ENOENT || (err == 0 && rules == 0) ? "missing"
+                        : err < 0                                  ? "unknown"
+                        : rules == d->rules_expected               ? "ok"
+                                                                   : "changed";
+
+    for (int i = 0;
+         elements && i < ENF_KERNEL_SET_COUNT && enf_quarantine_count(d->quarantine) <= ENF_RULESET_LIST_MAX;
+         i++) {
+        size_t count = 0;
+        if (enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, restart_count, &count) == 0)
+            json_object_set_new(elements, enf_kernel_set_name((enum enf_kernel_set)i),
+                                json_integer((json_int_t)count));
+    }
+    return json_pack("{s:s, s:I, s:o}", "table", table, "rules", (json_int_t)rules, "elements", elements);
+}
+
+static json_t *coverage_json(struct enf_daemon *d)
+{
+    /* A fresh look where it is cheap; it also repairs. */
+    if (enf_quarantine_count(d->quarantine) <= ENF_RULESET_LIST_MAX)
+        enf_enforce_compare(d, true);
+    const struct enf_coverage *c = &d->coverage;
+    bool enforcing = d->mode == ENF_MODE_ENFORCE;
+    return json_pack("{s:I, s:I, s:f, s:b}", "desired", (json_int_t)c->desired, "enforced",
+                     (json_int_t)c->enforced, "ratio",
+                     c->desired ? (double)c->enforced / (double)c->desired : 1.0, "dropping", (int)enforcing);
+}
+
+METHOD(enf_method_status)
+{
+    static const char *const known[] = {NULL};
+    struct enf_daemon *d = ctx;
+    struct enf_control_stats control;
+
+    (void)caller;
+    if (enf_params_known(params, known, error) < 0)
+        return -EINVAL;
+    json_t *counters = json_object();
+    if (!counters)
+        return enf_done(NULL, result, error);
+    enf_kernel_read_counters(d->kernel, add_counter, counters);
+    enf_control_stats(d->control, &control);
+    json_t *kernel = kernel_json(d);
+    json_t *coverage = coverage_json(d);
+    return enf_done(json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+                              "s:o, s:o, s:{s:I, s:I}, "
+                              "s:I, s:I}",
+                              "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
+                              d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
+                              d->mode_by_hand ? "hand" : "file", "started", enf_time_json(d->started_ms),
+                              "uptime_s", (json_int_t)((enf_clock_wall_ms() - d->started_ms) / 1000),
+                              "config", d->running->path, "queue_kind",
+                              d->mode == ENF_MODE_ENFORCE ? enf_kernel_queue_name(d->queue_kind) : "none",
+                              "groups", groups_json(d, counters), "counters", counters, "telemetry",
+                              telemetry_json(d), "events", events_json(d), "kernel", kernel, "governor",
+                              governor_json(d), "coverage", coverage, "detector", detector_json(d),
+                              "quarantine", "entries", (json_int_t)enf_quarantine_count(d->quarantine),
+                              "capacity", (json_int_t)d->running->config->quarantine.max_entries, "relays",
+                              (json_int_t)(d->hand_relays_len + d->running->config->relays_len), "clients",
+                              (json_int_t)control.clients),
+                    result, error);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What workers say: events are passed on, convictions become quarantines, with history, evidence and reasons.
+ */
+#include "enforcer/core/text.h"
+#include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/evidence.h"
+#include "enforcer/policy/decide.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct enf_decide_settings settings_of(const struct enf_config *config)
+{
+    struct enf_decide_settings s = {.level = config->quarantine.level,
+                                    .duration_ms = config->quarantine.duration_ms};
+
+    for (; s.escalation_len < config->quarantine.escalation_len; s.escalation_len++)
+        s.escalation_ms[s.escalation_len] = config->quarantine.escalation_ms[s.escalation_len];
+    return s;
+}
+_Static_assert(ENF_ESCALATION_MAX <= ENF_DECIDE_STEPS_MAX, "escalation steps are lost");
+
+static struct enf_decide_facts facts_of(struct enf_daemon *d, const struct enf_report *report,
+                                        const char *what)
+{
+    const struct enf_running *running = d->running;
+    const struct enf_prefix *subscriber = &report->event.subscriber;
+    const struct enf_group *group = enf_group_find(&running->groups, &subscriber->addr);
+    struct enf_quarantine now;
+    uint64_t now_ms = enf_clock_wall_ms();
+    struct enf_decide_facts facts = {
+        .now_ms = now_ms,
+        .policy = group ? group->policy : ENF_POLICY_NONE,
+        .observe_mode = d->mode == ENF_MODE_OBSERVE,
+        .automatic = running->config->quarantine.automatic,
+        .relay = enf_decide_touches(&d->relays, subscriber),
+        .smarthost = enf_decide_touches(&running->smarthosts, subscriber),
+        .never = enf_decide_touches(&running->never, subscriber),
+        .governor_held = report->governor_holds,
+        .forgeable_only = report->forgeable,
+        .dynamic = group && group->addresses == ENF_ADDRESSES_DYNAMIC,
+        .lease_ms = group ? group->lease_ms : 0,
+        .convictions =
+            enf_history_count(d->history, subscriber, now_ms, running->config->quarantine.memory_ms),
+        .what = what,
+    };
+
+    if (enf_quarantine_find(d->quarantine, subscriber, &now)) {
+        facts.quarantined.is = true;
+        facts.quarantined.automatic = strncmp(now.actor, "user:", 5) != 0;
+        facts.quarantined.level = now.level;
+        facts.quarantined.until_ms = now.until_ms;
+    }
+    return facts;
+}
+
+/* The worker's element has a first guess as its end, or should not be there at all: what the table says
+ * counts. */
+static void correct_element(struct enf_daemon *d, const struct enf_prefix *subscriber)
+{
+    struct enf_quarantine entry;
+    struct enf_kernel_single single = {.subscriber = *subscriber, .remove = true};
+    uint64_t now_ms = enf_clock_wall_ms();
+
+    if (enf_quarantine_find(d->quarantine, subscriber, &entry) && !entry.net) {
+        single.remove = false;
+        single.timeout_ms = entry.until_ms == ENF_FOREVER ? ENF_FOREVER
+                            : entry.until_ms > now_ms     ? entry.until_ms - now_ms
+                                                          : 1;
+    }
+    int err = enf_kernel_singles(d->kernel, &single, 1);
+    if (err < 0)
+        enf_log_line("quarantine", "an element could not be corrected: %s", strerror(-err));
+}
+
+static void remember_conviction(struct enf_daemon *d, const struct enf_report *report,
+                                const struct enf_decision *decision, const char *actor)
+{
+    const struct enf_group *group = enf_group_find(&d->running->groups, &report->event.subscriber.addr);
+    bool dynamic = group && group->addresses == ENF_ADDRESSES_DYNAMIC;
+    char *evidence = enf_evidence_text(report->evidence, report->evidence_len, report->evidence_total);
+    struct enf_store_history line = {
+        .subscriber = report->event.subscriber,
+        .time_ms = enf_clock_wall_ms(),
+        .reason = decision->reason,
+        .actor = actor,
+        .level = decision->level,
+        .until_ms = decision->until_ms,
+        .evidence = evidence,
+    };
+
+    enf_history_add(d->history, &report->event.subscriber, line.time_ms,
+                    dynamic ? group->lease_ms : ENF_FOREVER);
+    if (enf_store_history_add(d->store, "convicted", &line) < 0)
+        enf_log_line("state", "a conviction could not be written: %s", enf_store_message(d->store));
+    free(evidence);
+}
+
+static int quarantine(struct enf_daemon *d, const struct enf_report *report,
+                      const struct enf_decision *decision, const char *actor)
+{
+    struct enf_quarantine entry = {
+        .subscriber = report->event.subscriber,
+        .level = decision->level,
+        .since_ms = enf_clock_wall_ms(),
+        .until_ms = decision->until_ms,
+        .convictions = decision->convictions,
+    };
+
+    enf_text_copy(entry.reason, sizeof entry.reason, decision->reason);
+    enf_text_copy(entry.actor, sizeof entry.actor, actor);
+    enf_text_copy(entry.group, sizeof entry.group, report->event.group);
+    return enf_enforce_add(d, &entry, 1, ENF_QUARANTINE_EXTEND);
+}
+
+/* Told once for as long as the quarantine would last: a bot that is only observed goes on all the time. */
+static void would_quarantine(struct enf_daemon *d, const struct enf_report *report,
+                             const struct enf_decision *decision)
+{
+    struct enf_quarantine entry = {
+        .subscriber = report->event.subscriber,
+        .level = decision->level,
+        .since_ms = enf_clock_wall_ms(),
+        .until_ms = decision->until_ms,
+    };
+
+    if (enf_quarantine_find(d->would, &entry.subscriber, NULL))
+        return;
+    enf_quarantine_add(d->would, &entry, 1, ENF_QUARANTINE_EXTEND, NULL);
+    struct enf_event event = report->event;
+    event.action = ENF_EVENT_WOULD_QUARANTINE;
+    event.outcome = ENF_OUTCOME_UNKNOWN;
+    event.level = decision->level;
+    event.until_ms = decision->until_ms;
+    event.count = decision->convictions;
+    event.evidence = report->evidence;
+    event.evidence_len = report->evidence_len;
+    enf_text_copy(event.reason, sizeof event.reason, decision->reason);
+    enf_text_copy(event.actor, sizeof event.actor, "detector");
+    enf_tell(d, &event);
+}
+
+static void tell_zombie(struct enf_daemon *d, const struct enf_report *report,
+                        const struct enf_decision *decision, const char *actor)
+{
+    struct enf_event event = report->event;
+
+    if (report->cause == ENF_CAUSE_TRAP) {
+        event.action = ENF_EVENT_TRAP_HIT;
+        event.outcome = ENF_OUTCOME_SUCCESS;
+        enf_text_copy(event.reason, sizeof event.reason, "connection to a trap address");
+        enf_tell(d, &event);
+    }
+    event.action = ENF_EVENT_ZOMBIE_DETECTED;
+    event.outcome = ENF_OUTCOME_SUCCESS;
+    event.count = report->evidence_total;
+    event.evidence = report->evidence;
+    event.evidence_len = report->evidence_len;
+    enf_text_copy(event.reason, sizeof event.reason, decision->reason);
+    enf_text_copy(event.actor, sizeof event.actor, actor);
+    enf_tell(d, &event);
+}
+
+struct governed {
+    const char *names[ENF_GOVERNOR_INTERFACES_MAX];
+    char copies[ENF_GOVERNOR_INTERFACES_MAX][ENF_IFNAME_LEN];
+    size_t len;
+};
+
+static int collect_governed(void *ctx, const struct enf_governor_trip *trip)
+{
+    struct governed *g = ctx;
+
+    if (trip->shared || !*trip->interface || g->len == ENF_GOVERNOR_INTERFACES_MAX)
+        return 0;
+    enf_text_copy(g->copies[g->len], ENF_IFNAME_LEN, trip->interface);
+    g->names[g->len] = g->copies[g->len];
+    g->len++;
+    return 0;
+}
+
+int enf_governor_to_kernel(struct enf_daemon *d)
+{
+    struct governed *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return -1;
+    pthread_mutex_lock(&d->worker.lock);
+    enf_governor_each(d->worker.governor, collect_governed, g);
+    pthread_mutex_unlock(&d->worker.lock);
+    int err = enf_kernel_governed_replace(d->kernel, g->names, g->len);
+    free(g);
+    return err;
+}
+
+static void tell_tripped(struct enf_daemon *d, const struct enf_report *report)
+{
+    struct enf_event event = {.action = ENF_EVENT_GOVERNOR_TRIPPED, .outcome = ENF_OUTCOME_FAILURE};
+    char per[32];
+
+    enf_duration_str(d->running->config->quarantine.governor.per_ms, per, sizeof per);
+    enf_text_copy(event.interface, sizeof event.interface, report->event.interface);
+    snprintf(event.reason, sizeof event.reason,
+             "more than %" PRIu32
+             " convictions in %s on interface %s: automatic quarantine stops there until `enforcerctl "
+             "governor reset`; reporting goes on",
+             d->running->config->quarantine.governor.convictions, per,
+             *report->event.interface ? report->event.interface : "(unknown)");
+    event.count = d->running->config->quarantine.governor.convictions;
+    enf_tell(d, &event);
+    int err = enf_governor_to_kernel(d);
+    if (err < 0)
+        enf_log_line("governor", "the kernel's meter could not be told: %s", strerror(-err));
+}
+
+static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
+{
+    const char *actor = report->kind == ENF_REPORT_METER ? "meter" : "detector";
+    char what[ENF_SETTING_LEN + 64];
+
+    if (report->kind == ENF_REPORT_METER)
+        snprintf(what, sizeof what, "so many connections that the kernel's own meter ran over");
+    else if (report->cause == ENF_CAUSE_TRAP)
+        snprintf(what, sizeof what, "a connection to a trap address (%s)", report->setting);
+    else
+        snprintf(what, sizeof what, "%" PRIu64 " observations over the limit (%s)", report->evidence_total,
+                 report->setting);
+    struct enf_decide_facts facts = facts_of(d, report, what);
+    struct enf_decide_settings settings = settings_of(d->running->config);
+    struct enf_decision decision = enf_decide(&facts, &settings);
+    int err = 0;
+
+    if (report->governor_tripped)
+        tell_tripped(d, report);
+    if (decision.kind != ENF_DECISION_ALREADY)
+        tell_zombie(d, report, &decision, actor);
+    if (decision.kind == ENF_DECISION_QUARANTINE || decision.kind == ENF_DECISION_WOULD_QUARANTINE)
+        remember_conviction(d, report, &decision, actor);
+    if (decision.kind == ENF_DECISION_QUARANTINE)
+        err = quarantine(d, report, &decision, actor);
+    if (decision.kind == ENF_DECISION_WOULD_QUARANTINE)
+        would_quarantine(d, report, &decision);
+    if (err < 0) {
+        enf_tell_text(d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, actor,
+                      "a convicted subscriber could not be quarantined: %s", strerror(-err));
+        enf_log_line("quarantine", "could not be done: %s", strerror(-err));
+    }
+    if (report->banned && (decision.kind != ENF_DECISION_QUARANTINE || err < 0))
+        correct_element(d, &report->event.subscriber);
+}
+
+void enf_reports_handle(struct enf_daemon *d)
+{
+    for (struct enf_report *report = enf_mailbox_take(&d->mailbox), *next; report; report = next) {
+        next = report->next;
+        if (report->kind == ENF_REPORT_EVENT)
+            enf_tell(d, &report->event);
+        else
+            on_conviction(d, report);
+        enf_report_free(report);
+    }
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Loads a configuration: the file, the bogons, and the maps that are searched by address. */
+#include "enforcer/daemon/running.h"
+
+#include "enforcer/core/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BOGONS_TEXT_MAX (128u << 20)
+
+__attribute__((format(printf, 2, 3))) static int complain(struct enf_config_errors *errors,
+                                                          const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    int len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len < 0)
+        return -ENOMEM;
+    char **lines = realloc(errors->lines, (errors->len + 1) * sizeof *lines);
+    if (!lines) {
+        free(text);
+        return -ENOMEM;
+    }
+    errors->lines = lines;
+    errors->lines[errors->len++] = text;
+    return -EINVAL;
+}
+
+/* A whole regular file of at most max bytes; the caller frees *out. */
+static int read_file(const char *path, size_t max, char **out, size_t *out_len,
+                     struct enf_config_errors *errors)
+{
+    /* O_NONBLOCK: a fifo in the place of a file must not hang the daemon. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    size_t len = 0;
+
+    if (fd < 0)
+        return complain(errors, "%s: cannot be read: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return complain(errors, "%s: expected a regular file", path);
+    }
+    if ((uint64_t)st.st_size > max) {
+        close(fd);
+        return complain(errors, "%s: expected at most %zu bytes, found %lld", path, max,
+                        (long long)st.st_size);
+    }
+    char *text = malloc((size_t)st.st_size + 1);
+    while (text && len < (size_t)st.st_size) {
+        ssize_t got = read(fd, text + len, (size_t)st.st_size - len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+    }
+    close(fd);
+    if (!text)
+        return -ENOMEM;
+    text[len] = '\0';
+    *out = text;
+    *out_len = len;
+    return 0;
+}
+
+static int build_map(const struct enf_prefix *prefixes, size_t len, struct enf_rangemap *out)
+{
+    return enf_rangemap_difference(prefixes, len, NULL, 0, out);
+}
+
+static int build_smarthosts(struct enf_running *running)
+{
+    const struct enf_config *config = running->config;
+    size_t len = 0, at = 0;
+
+    for (size_t i = 0; i < config->smarthosts_len; i++)
+        len += config->smarthosts[i].addresses_len;
+    struct enf_prefix *all = calloc(len ? len : 1, sizeof *all);
+    if (!all)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->smarthosts_len; i++) {
+        for (size_t j = 0; j < config->smarthosts[i].addresses_len; j++)
+            all[at++] = config->smarthosts[i].addresses[j];
+    }
+    int err = build_map(all, len, &running->smarthosts);
+    free(all);
+    return err;
+}
+
+/* A relative path counts from the folder of the configuration. */
+static void bogons_path(const struct enf_running *running, char *out, size_t out_len)
+{
+    const char *name = running->config->inbound.bogons;
+    const char *slash = strrchr(running->path, '/');
+
+    if (name[0] == '/' || !slash)
+        snprintf(out, out_len, "%s", name);
+    else
+        snprintf(out, out_len, "%.*s/%s", (int)(slash - running->path), running->path, name);
+}
+
+static int load_bogons(struct enf_running *running, struct enf_config_errors *errors)
+{
+    char path[2 * ENF_PATH_LEN];
+    char *text = NULL;
+    size_t len = 0;
+
+    if (!*running->config->inbound.bogons)
+        return 0;
+    bogons_path(running, path, sizeof path);
+    int err = read_file(path, BOGONS_TEXT_MAX, &text, &len, errors);
+    if (err == 0)
+        err = enf_config_parse_prefixes(path, text, len, &running->bogons, errors);
+    free(text);
+    return err;
+}
+
+int enf_running_load(const char *path, struct enf_running **out, struct enf_config_errors *errors)
+{
+    struct enf_running *running = calloc(1, sizeof *running);
+    char *text = NULL;
+    size_t len = 0;
+
+    if (!running)
+        return -ENOMEM;
+    enf_text_copy(running->path, sizeof running->path, path);
+    int err = read_file(path, ENF_CONFIG_TEXT_MAX, &text, &len, errors);
+    if (err == 0)
+        err = enf_config_parse(path, text, len, &running->config, errors);
+    free(text);
+    if (err == 0)
+        err = load_bogons(running, errors);
+    if (err == 0)
+        err = enf_group_index_build(running->config->groups, running->config->groups_len, &running->groups);
+    if (err == 0)
+        err = build_map(running->config->quarantine.never.items, running->config->quarantine.never.len,
+                        &running->never);
+    if (err == 0)
+        err = build_smarthosts(running);
+    if (err < 0)
+        enf_running_free(&running);
+    else
+        *out = running;
+    return err;
+}
+
+void enf_running_free(struct enf_running **running)
+{
+    struct enf_running *r = *running;
+
+    if (!r)
+        return;
+    enf_group_index_clear(&r->groups);
+    enf_rangemap_clear(&r->never);
+    enf_rangemap_clear(&r->smarthosts);
+    enf_prefix_list_clear(&r->bogons);
+    enf_config_free(&r->config);
+    free(r);
+    *running = NULL;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A configuration in force, with everything that is derived from it. Read-only once it is loaded. */
+#pragma once
+
+#include "enforcer/config/config.h"
+#include "enforcer/core/rangemap.h"
+#include "enforcer/policy/group.h"
+
+#include <stdbool.h>
+
+struct enf_running {
+    char path[ENF_PATH_LEN];
+    struct enf_config *config;
+    struct enf_group_index groups; /* points into config */
+    struct enf_rangemap never;
+    struct enf_rangemap smarthosts;
+    struct enf_prefix_list bogons;
+};
+
+/* Reads and checks the file and the bogons that it names. 0 with *out the caller's; -EINVAL with the faults
+ * in *errors (also where a file cannot be read); -ENOMEM. The caller clears *errors in every case. */
+int enf_running_load(const char *path, struct enf_running **out, struct enf_config_errors *errors);
+/* Accepts NULL content; clears the caller's pointer. */
+void enf_running_free(struct enf_running **running);
+
+/* The nft text that the configuration gives, in that mode. The caller frees. 0, -ENOMEM, -EINVAL (our bug).
+ */
+int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out);
+
+/* For how long the kernel's meter quarantines, and a worker at first: the exact end follows from the history.
+ */
+uint64_t enf_running_first_quarantine_ms(const struct enf_config *config);
