@@ -40,7 +40,7 @@ static struct account *find(const struct ledger *ledger, const struct enf_prefix
 
 static int make_room(struct ledger *ledger)
 {
-    if (ledger->len == ledger->capacity) {
+    if (!ledger->accounts || ledger->len == ledger->capacity) {
         size_t capacity = ledger->capacity ? ledger->capacity * 2 : SLOTS_MIN;
         struct account *accounts = reallocarray(ledger->accounts, capacity, sizeof(*accounts));
         if (!accounts)

@@ -47,19 +47,33 @@ static void print_account(const struct account *account, int subscriber_width, i
     char subscriber[ENF_PREFIX_STR_LEN];
     char first_seen[ENF_TIME_STR_LEN];
     char detected[ENF_TIME_STR_LEN];
-    (void)fprintf(to, "%-*s  ", subscriber_width,
-                  enf_prefix_str(&account->subscriber, subscriber, sizeof(subscriber)));
+    enf_prefix_str(&account->subscriber, subscriber, sizeof(subscriber));
+    enf_time_str(account->first_seen_ms, first_seen, sizeof(first_seen));
+    (void)fprintf(to, "%-*s  ", subscriber_width, subscriber);
     if (group_width > 0)
         (void)fprintf(to, "%-*s  ", group_width, account->group ? account->group->name : "");
-    (void)fprintf(to, "%-7s  %11" PRIu64 "  %12u  %-24s", verdict_of(account), account->connections,
-                  account->destinations_len,
-                  enf_time_str(account->first_seen_ms, first_seen, sizeof(first_seen)));
+    (void)fprintf(to, "%-7s  %11" PRIu64 "  %12u  %s", verdict_of(account), account->connections,
+                  account->destinations_len, first_seen);
     if (account->convictions)
-        (void)fprintf(to, "  %-24s  %" PRIu64 " %s (%s)",
+        (void)fprintf(to, "  %s  %" PRIu64 " %s (%s)",
                       enf_time_str(account->first.time_ms, detected, sizeof(detected)),
                       account->first.evidence_total,
                       unit_of(account->first.cause, account->first.evidence_total), account->first.setting);
     (void)fputc('\n', to);
+}
+
+static void print_title(const struct replay *replay, int subscriber_width, int group_width, FILE *to)
+{
+    (void)fprintf(to, "%-*s  ", subscriber_width, "SUBSCRIBER");
+    if (group_width > 0)
+        (void)fprintf(to, "%-*s  ", group_width, "GROUP");
+    (void)fprintf(to, "%-7s  %11s  %12s  FIRST SEEN", "VERDICT", "CONNECTIONS", "DESTINATIONS");
+    (void)fputs(replay->ledger.zombies > 0 ? "                DETECTED                  WHY\n" : "\n", to);
+}
+
+static void print_count(uint64_t count, const char *singular, const char *plural, const char *after, FILE *to)
+{
+    (void)fprintf(to, "%" PRIu64 " %s%s", count, count == 1 ? singular : plural, after);
 }
 
 void print_table(const struct replay *replay, FILE *to)
@@ -67,22 +81,18 @@ void print_table(const struct replay *replay, FILE *to)
     const struct ledger *ledger = &replay->ledger;
     int subscriber_width = widest(replay, "SUBSCRIBER", false);
     int group_width = replay->scope->config ? widest(replay, "GROUP", true) : 0;
-    if (ledger->len > 0) {
-        (void)fprintf(to, "%-*s  ", subscriber_width, "SUBSCRIBER");
-        if (group_width > 0)
-            (void)fprintf(to, "%-*s  ", group_width, "GROUP");
-        (void)fprintf(to, "%-7s  %11s  %12s  %-24s", "VERDICT", "CONNECTIONS", "DESTINATIONS", "FIRST SEEN");
-        (void)fputs(ledger->zombies > 0 ? "  DETECTED                  WHY\n" : "\n", to);
-    }
+    if (ledger->len > 0)
+        print_title(replay, subscriber_width, group_width, to);
     for (size_t i = 0; i < ledger->len; i++)
         print_account(&ledger->accounts[i], subscriber_width, group_width, to);
     if (ledger->len > 0)
         (void)fputc('\n', to);
-    (void)fprintf(to,
-                  "%" PRIu64 " packets, %" PRIu64 " of port 25, %" PRIu64 " SYNs to it, %" PRIu64
-                  " undecodable; %zu subscribers, %zu zombies\n",
-                  replay->packets, replay->port25_packets, replay->port25_syns, replay->undecodable,
-                  ledger->len, ledger->zombies);
+    print_count(replay->packets, "packet", "packets", ", ", to);
+    print_count(replay->port25_packets, "of port 25", "of port 25", ", ", to);
+    print_count(replay->port25_syns, "SYN to it", "SYNs to it", ", ", to);
+    print_count(replay->undecodable, "undecodable", "undecodable", "; ", to);
+    print_count(ledger->len, "subscriber", "subscribers", ", ", to);
+    print_count(ledger->zombies, "zombie", "zombies", "\n", to);
     if (ledger->unlisted > 0)
         (void)fprintf(to, "not listed: %" PRIu64 " connections of subscribers beyond the first %zu\n",
                       ledger->unlisted, ledger->max);
