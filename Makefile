@@ -1,6 +1,7 @@
 # enforcer: `make` builds into build/, `make help` lists the targets.
 # SPDX-License-Identifier: GPL-2.0-or-later
 SHELL := /bin/bash
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
 BUILD  ?= build
@@ -48,7 +49,7 @@ LIBS_tools   := -ljansson -lpcap -lz
 rooms_libs    = $(foreach r,$(1),$(BUILD)/lib/$(r).a)
 rooms_ldlibs  = $(sort $(foreach r,$(1),$(LIBS_$(r)))) -lm -lpthread
 
--include make/*.mk
+include $(sort $(wildcard make/*.mk))
 
 .PHONY: all
 all: $(BUILD)/enforcerd $(BUILD)/enforcerctl $(BUILD)/enforcer-replay

@@ -1,0 +1,87 @@
+# Tests, lint, fuzzing: what CONTRIBUTING.md describes. SPDX-License-Identifier: GPL-2.0-or-later
+C_FILES = $(shell git ls-files 'enforcer/*.c' 'tools/*.c' 2>/dev/null)
+C_TEXT  = $(shell git ls-files 'enforcer/*.[ch]' 'include/*.h' 'tools/*.[ch]' 'tests/unit/*.[ch]' 'tests/fuzz/*.c' 2>/dev/null)
+LINT_STAMP := $(BUILD)/lint
+
+# One file once: only what changed since it was clean is looked at again.
+$(LINT_STAMP)/%.tidy: % .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)
+	$(Q)clang-tidy --quiet $< -- -std=c11 $(CPPFLAGS) >$@.out 2>/dev/null || { cat $@.out; exit 1; }
+	@touch $@
+.PHONY: lint format
+lint: $(foreach f,$(C_FILES),$(LINT_STAMP)/$(f).tidy)
+	clang-format --dry-run -Werror $(C_TEXT)
+	cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --inline-suppr \
+	  --suppress=missingIncludeSystem --std=c11 -Iinclude -I. -D_GNU_SOURCE -DENF_VERSION='""' $(C_FILES)
+	tests/check/layers
+	tests/check/headers
+	tests/check/house
+format:
+	clang-format -i $(C_TEXT)
+
+# Unprivileged: seconds.
+.PHONY: check check-asan check-clang
+check: unit lint
+check-asan:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SAN=address,undefined OPT='-O1 -g' unit
+check-clang:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang all unit-build
+
+# Everything, as CI does it.
+.PHONY: test test-long demo
+test: deps
+	tests/run-all
+test-long: deps
+	LONG=1 tests/run-all
+demo: deps
+	$(MAKE) --no-print-directory -j$$(nproc) all
+	KEEP=$(KEEP) /usr/bin/python3 tests/lab/demo.py
+
+# --- fuzzing: tests/fuzz/NAME.c, libFuzzer, the corpus beside it --------------------------------------------------
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_ROOMS := control sinks store kernel config policy detect inspect core
+.PHONY: fuzz fuzz-build
+fuzz-build:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined,fuzzer-no-link OPT='-O1 -g' \
+	  $(foreach f,$(FUZZ),$(BUILD)/fuzz/bin/$(f))
+$(BUILD)/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(call rooms_libs,$(FUZZ_ROOMS))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) \
+	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call rooms_ldlibs,$(FUZZ_ROOMS)) -lpcap
+fuzz: fuzz-build
+	@for f in $(FUZZ); do \
+	  echo "== $$f: $(FUZZ_SECONDS) s"; \
+	  mkdir -p $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f; \
+	  dict=; [ -e tests/fuzz/$$f.dict ] && dict=-dict=tests/fuzz/$$f.dict; \
+	  $(BUILD)/fuzz/bin/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 $$dict \
+	    -artifact_prefix=$(BUILD)/fuzz/$$f- $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f >$(BUILD)/fuzz/$$f.log 2>&1 \
+	    || { tail -40 $(BUILD)/fuzz/$$f.log; exit 1; }; \
+	  grep -E 'number_of_executed|new_units' $(BUILD)/fuzz/$$f.log; \
+	done
+
+.PHONY: bench
+bench: all
+	@mkdir -p $(BUILD)/bench
+	$(CC) $(CPPFLAGS) -std=c11 -O2 -g -o $(BUILD)/bench/detector tests/bench/detector.c \
+	  -Wl,--start-group $(call rooms_libs,detect inspect core) -Wl,--end-group $(call rooms_ldlibs,core) -lm
+	$(BUILD)/bench/detector
+
+# --- what the machine must have ----------------------------------------------------------------------------------
+BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-dev libnetfilter-queue-dev \
+  libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev
+TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
+  python3 python3-pytest python3-scapy perl git kmod jq conntrack socat
+.PHONY: deps
+deps:
+	@tests/deps $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+.PHONY: install
+install: all
+	install -D -m 0755 $(BUILD)/enforcerd $(DESTDIR)$(PREFIX)/sbin/enforcerd
+	install -D -m 0755 $(BUILD)/enforcerctl $(DESTDIR)$(PREFIX)/sbin/enforcerctl
+	install -D -m 0755 $(BUILD)/enforcer-replay $(DESTDIR)$(PREFIX)/bin/enforcer-replay
+	install -D -m 0644 docs/enforcer.yaml $(DESTDIR)$(PREFIX)/share/doc/enforcer/enforcer.yaml
+	install -d -m 0755 $(DESTDIR)/etc/enforcer
