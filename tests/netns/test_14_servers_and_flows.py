@@ -139,14 +139,14 @@ def test_very_many_flows(make_gate, family, group):
     """One bot opens 120,000 flows, more than two sets' worth of source ports. Nobody else loses a connection or an answer,
     and the bot alone is convicted."""
     gate = make_gate().start()
-    server = Server(gate.lab.inet, 25, family=family)
+    server = Server(gate.lab.inet, 25, HOST[family], family)
     honest = gate.fresh("business", family)
     bot = gate.fresh(group, family)
     old = connect(honest.node, honest.address, HOST[family], timeout=5)
     assert old.recv(100).startswith(b"220")
     mark = gate.daemon.mark()
     sender = gate.sender(bot.node)
-    # To addresses where nobody answers, so that the far end does not matter.
+    # To addresses without a server, so that the far end does not matter.
     stem = HOST[family][:-2]
     for part in range(12):
         sender.send(*flows(bot.address, f"{stem}{part + 1}", 10000, first_port=2000))
