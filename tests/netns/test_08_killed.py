@@ -99,7 +99,6 @@ def the_kernel_alone(gate, convicts):
         assert gate.passes(fresh, gate.syn(fresh), gate.syn(fresh, dport=587)) == [False, True], "the policy"
 
 
-@pytest.mark.long
 def test_sigkill(gate, convicts):
     watch = Watch(gate)
     known = gate.daemon.quarantined()
