@@ -4,7 +4,10 @@
 
 #include "enforcer/detect/detector.h"
 
-#define RECENT_MIN 4
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define RING_MIN 4 /* after the one inside the slot */
 
 static uint32_t clamp_prints(uint32_t connections)
 {
@@ -32,79 +35,169 @@ struct keep keep_of(const struct enf_detector_settings *settings)
             keep.longest_ms = keep.distinct_ms;
     }
     keep.prints = clamp_prints(keep.stamps - 1);
+    keep.silence_ms = keep.longest_ms;
+    if (keep.silence_ms < ENF_RETRANSMISSION_MS)
+        keep.silence_ms = (uint32_t)ENF_RETRANSMISSION_MS;
     return keep;
 }
 
-static bool recent_grow(struct recent *recent, struct budget *budget)
+/* --- the ring --- */
+
+static struct connection *at(struct subscriber *subscriber, uint32_t i)
 {
-    struct recent bigger = {.capacity = recent->capacity ? (uint16_t)(recent->capacity * 2) : RECENT_MIN,
-                            .len = recent->len};
-    bigger.at = budget_alloc(budget, bigger.capacity * sizeof(*bigger.at));
-    if (!bigger.at)
+    struct connection *ring = subscriber->ring ? subscriber->ring : &subscriber->only;
+    return &ring[(subscriber->first + i) & (subscriber->capacity - 1U)];
+}
+
+const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i)
+{
+    const struct connection *ring = subscriber->ring ? subscriber->ring : &subscriber->only;
+    return &ring[(subscriber->first + i) & (subscriber->capacity - 1U)];
+}
+
+static void ring_drop_oldest(struct subscriber *subscriber)
+{
+    subscriber->first = (uint8_t)((subscriber->first + 1) & (subscriber->capacity - 1));
+    subscriber->len--;
+}
+
+static void ring_free(struct subscriber *subscriber, struct budget *budget)
+{
+    budget_free(budget, subscriber->ring, subscriber->capacity * sizeof(struct connection));
+    subscriber->ring = NULL;
+}
+
+static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
+{
+    uint8_t capacity = subscriber->ring ? (uint8_t)(subscriber->capacity * 2) : RING_MIN;
+    struct connection *ring = budget_alloc(budget, capacity * sizeof(*ring));
+    if (!ring)
         return false;
-    for (uint16_t i = 0; i < recent->len; i++)
-        bigger.at[i] = recent->at[(recent->first + i) & (recent->capacity - 1)];
-    budget_free(budget, recent->at, recent->capacity * sizeof(*recent->at));
-    *recent = bigger;
+    for (uint32_t i = 0; i < subscriber->len; i++)
+        ring[i] = *at(subscriber, i);
+    ring_free(subscriber, budget);
+    subscriber->ring = ring;
+    subscriber->capacity = capacity;
+    subscriber->first = 0;
     return true;
 }
 
-static bool recent_push(struct recent *recent, struct budget *budget, const struct connection *connection)
+/* True: there is room, or the oldest was due to go. */
+static bool ring_push(struct subscriber *subscriber, struct budget *budget,
+                      const struct connection *connection, uint32_t max)
 {
     bool whole = true;
-    if (recent->len == recent->capacity) {
-        if (recent->capacity < ENF_RECENT_MAX)
-            whole = recent_grow(recent, budget);
-        if (recent->capacity == 0)
-            return false;
-        if (recent->len == recent->capacity) {
-            recent->first = (recent->first + 1) & (recent->capacity - 1);
-            recent->len--;
-        }
+    if (subscriber->len == subscriber->capacity) {
+        if (subscriber->capacity < max)
+            whole = ring_grow(subscriber, budget);
+        if (subscriber->len == subscriber->capacity)
+            ring_drop_oldest(subscriber);
     }
-    recent->at[(recent->first + recent->len) & (recent->capacity - 1)] = *connection;
-    recent->len++;
+    subscriber->len++;
+    *at(subscriber, subscriber->len - 1U) = *connection;
     return whole;
 }
 
-const struct connection *activity_recent(const struct activity *activity, uint32_t i)
+/* --- from few to many --- */
+
+static uint16_t destination_hash(const struct connection *connection, uint64_t seed)
 {
-    const struct recent *recent = &activity->recent;
-    return &recent->at[(recent->first + i) & (recent->capacity - 1U)];
+    return (uint16_t)XXH3_64bits_withSeed(connection->destination, sizeof(connection->destination), seed);
 }
 
-bool activity_add(struct activity *activity, struct budget *budget, const struct keep *keep,
-                  const struct connection *connection, uint16_t destination_hash)
+static bool many_add(struct many *many, const struct activity_context *context,
+                     const struct connection *connection)
 {
+    const struct keep *keep = context->keep;
     uint32_t now = (uint32_t)connection->time_ms;
-    stamps_prune(&activity->stamps, now, keep->longest_ms);
-    bool whole = stamps_push(&activity->stamps, budget, now, keep->stamps);
-    whole &= recent_push(&activity->recent, budget, connection);
-    if (keep->destinations > 0) {
-        destinations_prune(&activity->destinations, now, keep->distinct_ms);
-        whole &= destinations_add(&activity->destinations, budget, connection, destination_hash,
-                                  keep->destinations);
-    } else {
-        destinations_clear(&activity->destinations, budget);
+    stamps_prune(&many->stamps, now, keep->longest_ms);
+    bool whole = stamps_push(&many->stamps, context->budget, now, keep->stamps);
+    if (keep->destinations == 0) {
+        destinations_clear(&many->destinations, context->budget);
+        return whole;
     }
+    destinations_prune(&many->destinations, now, keep->distinct_ms);
+    return destinations_add(&many->destinations, context->budget, connection,
+                            destination_hash(connection, context->seed), keep->destinations) &&
+           whole;
+}
+
+static bool many_start(struct subscriber *subscriber, const struct activity_context *context)
+{
+    struct many *many = budget_alloc(context->budget, sizeof(*many));
+    if (!many)
+        return false;
+    bool whole = true;
+    for (uint32_t i = 0; i < subscriber->len; i++) {
+        const struct connection *connection = at(subscriber, i);
+        prints_seen(&many->prints, context->budget, connection->print, (uint32_t)connection->time_ms,
+                    context->keep->prints);
+        if (!(connection->flags & CONNECTION_SPENT))
+            whole &= many_add(many, context, connection);
+    }
+    subscriber->many = many;
     return whole;
 }
 
-void activity_reset(struct activity *activity)
+/* --- accounting --- */
+
+bool activity_is_retransmission(struct subscriber *subscriber, const struct activity_context *context,
+                                const struct connection *connection)
 {
-    activity->stamps.len = 0;
-    activity->recent.len = 0;
-    destinations_reset(&activity->destinations);
+    if (subscriber->many)
+        return prints_seen(&subscriber->many->prints, context->budget, connection->print,
+                           (uint32_t)connection->time_ms, context->keep->prints);
+    for (uint32_t i = 0; i < subscriber->len; i++) {
+        const struct connection *before = at(subscriber, i);
+        if (before->print == connection->print &&
+            connection->time_ms - before->time_ms < ENF_RETRANSMISSION_MS)
+            return true;
+    }
+    return false;
 }
 
-void activity_free(struct activity **activity, struct budget *budget)
+bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
+                  const struct connection *connection)
 {
-    if (!*activity)
+    bool whole = true;
+    if (!subscriber->many) {
+        while (subscriber->len > 0 &&
+               connection->time_ms - at(subscriber, 0)->time_ms >= context->keep->silence_ms)
+            ring_drop_oldest(subscriber);
+        if (subscriber->len < FEW_MAX)
+            return ring_push(subscriber, context->budget, connection, FEW_MAX);
+        whole = many_start(subscriber, context);
+        if (subscriber->many)
+            prints_seen(&subscriber->many->prints, context->budget, connection->print,
+                        (uint32_t)connection->time_ms, context->keep->prints);
+    }
+    if (subscriber->many)
+        whole &= many_add(subscriber->many, context, connection);
+    whole &= ring_push(subscriber, context->budget, connection, subscriber->many ? ENF_RECENT_MAX : FEW_MAX);
+    return whole;
+}
+
+void activity_spend(struct subscriber *subscriber)
+{
+    if (subscriber->many) {
+        subscriber->many->stamps.len = 0;
+        destinations_reset(&subscriber->many->destinations);
+    }
+    for (uint32_t i = 0; i < subscriber->len; i++)
+        at(subscriber, i)->flags |= CONNECTION_SPENT;
+}
+
+void activity_clear(struct subscriber *subscriber, struct budget *budget)
+{
+    ring_free(subscriber, budget);
+    subscriber->capacity = 1;
+    subscriber->first = 0;
+    subscriber->len = 0;
+    if (!subscriber->many)
         return;
-    stamps_clear(&(*activity)->stamps, budget);
-    budget_free(budget, (*activity)->recent.at, (*activity)->recent.capacity * sizeof(struct connection));
-    prints_clear(&(*activity)->prints, budget);
-    destinations_clear(&(*activity)->destinations, budget);
-    budget_free(budget, *activity, sizeof(**activity));
-    *activity = NULL;
+    stamps_clear(&subscriber->many->stamps, budget);
+    prints_clear(&subscriber->many->prints, budget);
+    destinations_clear(&subscriber->many->destinations, budget);
+    budget_free(budget, subscriber->many, sizeof(*subscriber->many));
+    subscriber->many = NULL;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is remembered of a subscriber that came more than once within its windows. */
+/* What is remembered of one subscriber, in three sizes: one connection inside its slot; a ring of up to
+ * FEW_MAX connections, in which everything is found by looking through it; beyond that a structure for each
+ * question, and the ring goes on as the evidence of the last connections. Most subscribers never leave the
+ * first two. */
 #pragma once
 
 #include "enforcer/detect/budget.h"
@@ -8,43 +11,66 @@
 #include "enforcer/detect/prints.h"
 #include "enforcer/detect/settings.h"
 #include "enforcer/detect/stamps.h"
+#include "enforcer/detect/table.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The last connections whole: evidence of a conviction by rate. Capacity is a power of two, up to
- * ENF_RECENT_MAX. */
-struct recent {
-    struct connection *at;
-    uint16_t capacity;
-    uint16_t first;
-    uint16_t len;
-};
+#define FEW_MAX 8
 
-struct activity {
+struct many {
     struct stamps stamps;
-    struct recent recent;
     struct prints prints;
     struct destinations destinations;
 };
 
 /* What the settings of a subscriber ask to be kept; cheap to make anew for each observation. */
 struct keep {
-    uint32_t longest_ms;   /* of all windows */
-    uint32_t stamps;       /* connections: the largest limit and one */
+    uint32_t longest_ms; /* of all windows */
+    uint32_t
+        silence_ms;  /* after which nothing counts: that, or the time in which retransmissions are known */
+    uint32_t stamps; /* connections: the largest limit and one */
     uint32_t destinations; /* the limit and one, or 0 */
     uint32_t distinct_ms;
     uint32_t prints;
 };
 struct keep keep_of(const struct enf_detector_settings *settings);
 
-/* Accounts a connection that is no retransmission. False where memory was short and something is forgotten
- * early. */
-bool activity_add(struct activity *activity, struct budget *budget, const struct keep *keep,
-                  const struct connection *connection, uint16_t destination_hash);
-/* The i-th of the last connections, 0 being the oldest that is remembered. */
-const struct connection *activity_recent(const struct activity *activity, uint32_t i);
+/* Where everything is counted: memory, and the seed of hashes. */
+struct activity_context {
+    struct budget *budget;
+    const struct keep *keep;
+    uint64_t seed;
+};
+
+/* True where the connection was seen before. Remembers it for the next time where there is a memory for that
+ * only. */
+bool activity_is_retransmission(struct subscriber *subscriber, const struct activity_context *context,
+                                const struct connection *connection);
+/* Accounts a connection that is no retransmission, made at subscriber->last_ms. False where memory was short
+ * and something is forgotten early: what is counted later is too little, never too much. */
+bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
+                  const struct connection *connection);
+
+/* The i-th connection of the ring, 0 being the oldest. */
+const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i);
+/* Connections, different destinations in (now - per, now] since the last conviction; now_ms not before
+ * last_ms. */
+uint32_t activity_connections(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms);
+uint32_t activity_destinations(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms);
+/* True where more than limit of them lie in the window that ends at last_ms, where a connection was added
+ * just now: one look, whatever the limit. The window of destinations is that of the settings. */
+bool activity_connections_exceed(const struct subscriber *subscriber, uint64_t per_ms, uint32_t limit);
+bool activity_destinations_exceed(const struct subscriber *subscriber, uint64_t per_ms, uint32_t limit);
+/* How many connections are remembered: what makes a subscriber worth keeping. */
+uint32_t activity_size(const struct subscriber *subscriber);
+
+/* Copies the last connection to each destination in the window that ends at last_ms, in order of time: of
+ * more than max the last ones. Returns how many there are in all. */
+uint32_t activity_copy_destinations(const struct subscriber *subscriber, uint64_t per_ms, uint32_t max,
+                                    struct connection *out);
+
 /* Empties the windows; retransmissions are still recognised. */
-void activity_reset(struct activity *activity);
-/* Accepts NULL content. */
-void activity_free(struct activity **activity, struct budget *budget);
+void activity_spend(struct subscriber *subscriber);
+/* Forgets everything and frees it. */
+void activity_clear(struct subscriber *subscriber, struct budget *budget);

@@ -10,6 +10,7 @@
 enum {
     CONNECTION_BLOCKED = 1,
     CONNECTION_FORGEABLE = 2,
+    CONNECTION_SPENT = 4, /* a conviction has used it up: remembered only to know its retransmissions */
 };
 
 struct connection {

@@ -40,7 +40,7 @@ int enf_detector_new(const struct enf_detector_params *params, struct enf_detect
 
 static void release(struct enf_detector *det, struct subscriber *subscriber)
 {
-    activity_free(&subscriber->activity, &det->budget);
+    activity_clear(subscriber, &det->budget);
     conviction_free(&subscriber->conviction, &det->budget);
 }
 
@@ -110,7 +110,7 @@ static bool expire(struct enf_detector *det, struct subscriber *subscriber, uint
     uint64_t silence = silence_ms(subscriber, now_ms);
     if (silence < subscriber->keep_ms)
         return false;
-    activity_free(&subscriber->activity, &det->budget);
+    activity_clear(subscriber, &det->budget);
     subscriber->flags = 0;
     if (subscriber->conviction && silence < ENF_CONVICTION_MEMORY_MS)
         return false;
@@ -155,7 +155,7 @@ static struct subscriber *find_or_add(struct enf_detector *det, const struct enf
 
 static void start_anew(struct enf_detector *det, struct subscriber *subscriber)
 {
-    activity_free(&subscriber->activity, &det->budget);
+    activity_clear(subscriber, &det->budget);
     subscriber->flags &= SUBSCRIBER_TOUCHED;
 }
 
@@ -174,8 +174,9 @@ static uint64_t advance(struct enf_detector *det, struct subscriber *subscriber,
     if (now_ms - subscriber->last_ms >= subscriber->keep_ms && subscriber->keep_ms > 0)
         start_anew(det, subscriber);
     subscriber->last_ms = now_ms;
-    subscriber->keep_ms =
-        keep->longest_ms > ENF_RETRANSMISSION_MS ? keep->longest_ms : (uint32_t)ENF_RETRANSMISSION_MS;
+    subscriber->keep_ms = keep->silence_ms;
+    if ((uint32_t)now_ms - subscriber->forgeable >= keep->longest_ms)
+        subscriber->flags &= (uint8_t)~SUBSCRIBER_FORGEABLE;
     return now_ms;
 }
 
@@ -206,61 +207,6 @@ static struct connection connection_of(const struct enf_detector *det, const str
     return connection;
 }
 
-static bool is_retransmission(struct enf_detector *det, struct subscriber *subscriber,
-                              const struct connection *connection, const struct keep *keep)
-{
-    if (subscriber->activity)
-        return prints_seen(&subscriber->activity->prints, &det->budget, connection->print,
-                           (uint32_t)connection->time_ms, keep->prints);
-    return (subscriber->flags & SUBSCRIBER_HAS_ONLY) && subscriber->only.print == connection->print &&
-           connection->time_ms - subscriber->only.time_ms < ENF_RETRANSMISSION_MS;
-}
-
-static uint16_t destination_hash(const struct enf_detector *det, const struct connection *connection)
-{
-    return (uint16_t)XXH3_64bits_withSeed(connection->destination, sizeof(connection->destination),
-                                          det->seed);
-}
-
-/* From one connection to a memory of several. */
-static bool start_activity(struct enf_detector *det, struct subscriber *subscriber, const struct keep *keep)
-{
-    struct activity *activity = budget_alloc(&det->budget, sizeof(*activity));
-    if (!activity)
-        return false;
-    const struct connection *only = &subscriber->only;
-    bool whole = true;
-    if (subscriber->flags & SUBSCRIBER_HAS_ONLY)
-        prints_seen(&activity->prints, &det->budget, only->print, (uint32_t)only->time_ms, keep->prints);
-    if (subscriber->flags & SUBSCRIBER_ONLY_COUNTS)
-        whole = activity_add(activity, &det->budget, keep, only, destination_hash(det, only));
-    subscriber->flags &= (uint8_t) ~(SUBSCRIBER_HAS_ONLY | SUBSCRIBER_ONLY_COUNTS);
-    subscriber->activity = activity;
-    return whole;
-}
-
-static void remember(struct enf_detector *det, struct subscriber *subscriber,
-                     const struct connection *connection, const struct keep *keep)
-{
-    bool whole = true;
-    if (!subscriber->activity) {
-        bool has_only = (subscriber->flags & SUBSCRIBER_HAS_ONLY) != 0;
-        if (has_only)
-            whole = start_activity(det, subscriber, keep);
-        if (!subscriber->activity) {
-            subscriber->only = *connection;
-            subscriber->flags |= SUBSCRIBER_HAS_ONLY | SUBSCRIBER_ONLY_COUNTS;
-            det->stats.starved += has_only;
-            return;
-        }
-        prints_seen(&subscriber->activity->prints, &det->budget, connection->print,
-                    (uint32_t)connection->time_ms, keep->prints);
-    }
-    whole &=
-        activity_add(subscriber->activity, &det->budget, keep, connection, destination_hash(det, connection));
-    det->stats.starved += !whole;
-}
-
 static void count(uint32_t *counter, bool really)
 {
     if (really && *counter < UINT32_MAX)
@@ -282,9 +228,8 @@ static void convict(struct enf_detector *det, struct subscriber *subscriber,
     det->stats.starved += !subscriber->conviction;
     conviction_render(conviction, &subscriber->key, det->evidence, out);
 
-    subscriber->flags &= (uint8_t) ~(SUBSCRIBER_ONLY_COUNTS | SUBSCRIBER_FORGEABLE);
-    if (subscriber->activity)
-        activity_reset(subscriber->activity);
+    subscriber->flags &= (uint8_t)~SUBSCRIBER_FORGEABLE;
+    activity_spend(subscriber);
     count(&subscriber->convictions, true);
     det->stats.convictions++;
 }
@@ -294,12 +239,11 @@ static void update_level(struct enf_detector *det, struct subscriber *subscriber
     uint8_t level = 0;
     if (subscriber->conviction) {
         level = TABLE_LEVEL_CONVICTED;
-    } else if (subscriber->activity) {
-        for (uint32_t n = subscriber->activity->stamps.len; n > 1 && level < TABLE_LEVEL_CONVICTED - 1;
-             n /= 2)
+    } else {
+        for (uint32_t n = activity_size(subscriber); n > 1 && level < TABLE_LEVEL_CONVICTED - 1; n /= 2)
             level++;
-        /* Whoever holds memory can be found where memory is looked for. */
-        if (level == 0)
+        /* Whoever holds memory must be found where memory is looked for. */
+        if (level == 0 && subscriber->ring)
             level = 1;
     }
     if (level != subscriber->level)
@@ -318,7 +262,8 @@ int enf_detector_feed(struct enf_detector *det, const struct enf_observation *ob
 
     struct keep keep = keep_of(settings);
     struct connection connection = connection_of(det, obs, advance(det, subscriber, obs->time_ms, &keep));
-    if (is_retransmission(det, subscriber, &connection, &keep)) {
+    struct activity_context context = {&det->budget, &keep, det->seed};
+    if (activity_is_retransmission(subscriber, &context, &connection)) {
         count(&subscriber->retransmissions, true);
         det->stats.retransmissions++;
         return 0;
@@ -326,10 +271,10 @@ int enf_detector_feed(struct enf_detector *det, const struct enf_observation *ob
     count(&subscriber->connections, true);
     count(&subscriber->blocked, obs->blocked);
     if (obs->forgeable) {
-        subscriber->forgeable_ms = connection.time_ms;
+        subscriber->forgeable = (uint32_t)connection.time_ms;
         subscriber->flags |= SUBSCRIBER_FORGEABLE;
     }
-    remember(det, subscriber, &connection, &keep);
+    det->stats.starved += !activity_add(subscriber, &context, &connection);
 
     judge(subscriber, obs, settings, &det->scratch.conviction);
     bool convicted = det->scratch.conviction.cause != ENF_CAUSE_NONE;

@@ -15,8 +15,6 @@ static bool is_trap(const struct enf_detector_settings *settings, const struct e
 void judge(const struct subscriber *subscriber, const struct enf_observation *obs,
            const struct enf_detector_settings *settings, struct conviction *head)
 {
-    const struct activity *activity = subscriber->activity;
-    uint32_t now = (uint32_t)subscriber->last_ms;
     head->cause = ENF_CAUSE_NONE;
     if (settings->traps_len > 0 && is_trap(settings, &obs->destination)) {
         head->cause = ENF_CAUSE_TRAP;
@@ -24,23 +22,21 @@ void judge(const struct subscriber *subscriber, const struct enf_observation *ob
         head->per_ms = 0;
         return;
     }
-    if (!activity)
-        return;
     for (size_t i = 0; i < settings->connection_rate_len; i++) {
         const struct enf_window *window = &settings->connection_rate[i];
-        if (!stamps_exceed(&activity->stamps, now, (uint32_t)window->per_ms, window->connections))
+        if (!activity_connections_exceed(subscriber, window->per_ms, window->connections))
             continue;
         head->cause = ENF_CAUSE_CONNECTION_RATE;
         head->limit = window->connections;
         head->per_ms = window->per_ms;
         return;
     }
-    /* Pruned a moment ago: all that are left lie in the window. */
     uint32_t limit = settings->distinct_destinations.count;
-    if (limit > 0 && activity->destinations.len > limit) {
+    uint64_t per_ms = settings->distinct_destinations.per_ms;
+    if (limit > 0 && activity_destinations_exceed(subscriber, per_ms, limit)) {
         head->cause = ENF_CAUSE_DISTINCT_DESTINATIONS;
         head->limit = limit;
-        head->per_ms = settings->distinct_destinations.per_ms;
+        head->per_ms = per_ms;
     }
 }
 
@@ -52,42 +48,31 @@ static void gather_trap(struct conviction *out, const struct connection *connect
     out->forgeable = (connection->flags & CONNECTION_FORGEABLE) != 0;
 }
 
-/* Exactly limit + 1 connections lie in the window (the one before would have convicted otherwise), so each of
- * them was needed, and one that could have been forged makes the whole forgeable. */
+/* Exactly limit + 1 lie in the window (the one before would have convicted otherwise), so each of them was
+ * needed, and one that could have been forged makes the whole forgeable. */
+static bool is_forgeable(const struct conviction *conviction, const struct subscriber *subscriber)
+{
+    return (subscriber->flags & SUBSCRIBER_FORGEABLE) &&
+           (uint32_t)subscriber->last_ms - subscriber->forgeable < conviction->per_ms;
+}
+
 static void gather_rate(struct conviction *out, const struct subscriber *subscriber)
 {
-    const struct activity *activity = subscriber->activity;
-    out->total = stamps_count(&activity->stamps, (uint32_t)subscriber->last_ms, (uint32_t)out->per_ms);
-    out->len = activity->recent.len;
+    out->total = activity_connections(subscriber, subscriber->last_ms, out->per_ms);
+    out->len = subscriber->len;
     if (out->len > out->total)
         out->len = (uint16_t)out->total;
     for (uint32_t i = 0; i < out->len; i++)
-        out->connections[i] = *activity_recent(activity, activity->recent.len - out->len + i);
-    out->forgeable = (subscriber->flags & SUBSCRIBER_FORGEABLE) &&
-                     subscriber->last_ms - subscriber->forgeable_ms < out->per_ms;
+        out->connections[i] = *activity_at(subscriber, subscriber->len - out->len + i);
+    out->forgeable = is_forgeable(out, subscriber);
 }
 
 static void gather_destinations(struct conviction *out, const struct subscriber *subscriber)
 {
-    const struct destinations *set = &subscriber->activity->destinations;
-    out->total = set->len;
-    out->len = set->len < ENF_EVIDENCE_MAX ? set->len : ENF_EVIDENCE_MAX;
-    out->forgeable = false;
-    uint32_t left = out->len;
-    for (uint16_t id = set->newest; id != DESTINATION_NONE; id = set->nodes[id].older) {
-        const struct destination *node = &set->nodes[id];
-        if (node->flags & CONNECTION_FORGEABLE)
-            out->forgeable = true;
-        if (left == 0)
-            continue;
-        struct connection *connection = &out->connections[--left];
-        *connection = (struct connection){
-            .time_ms = subscriber->last_ms - (uint32_t)((uint32_t)subscriber->last_ms - node->time),
-            .destination_port = node->port,
-            .flags = node->flags,
-        };
-        memcpy(connection->destination, node->address, sizeof(connection->destination));
-    }
+    uint32_t total = activity_copy_destinations(subscriber, out->per_ms, ENF_EVIDENCE_MAX, out->connections);
+    out->total = total;
+    out->len = (uint16_t)(total < ENF_EVIDENCE_MAX ? total : ENF_EVIDENCE_MAX);
+    out->forgeable = is_forgeable(out, subscriber);
 }
 
 void judge_gather(struct conviction *out, const struct subscriber *subscriber,

@@ -199,7 +199,7 @@ struct subscriber *table_add(struct table *table, const struct enf_prefix *key)
     uint32_t tag = (uint32_t)enf_prefix_hash(key, table->seed);
     table->slots[probe(table, key, tag)] = (struct table_slot){tag, id + 1};
     struct subscriber *subscriber = slot_at(table, id);
-    *subscriber = (struct subscriber){.key = *key};
+    *subscriber = (struct subscriber){.key = *key, .capacity = 1};
     list_append(table, subscriber, id);
     count_key(table, key, 1);
     table->len++;

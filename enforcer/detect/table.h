@@ -14,33 +14,34 @@
 #define TABLE_LEVELS          16
 #define TABLE_LEVEL_CONVICTED (TABLE_LEVELS - 1)
 
-struct activity;   /* see activity.h */
+struct many;       /* see activity.h */
 struct conviction; /* see conviction.h */
 
 enum {
-    SUBSCRIBER_HAS_ONLY = 1,    /* `only` holds a connection: of who came once, nothing else is kept */
-    SUBSCRIBER_ONLY_COUNTS = 2, /* … which no conviction has used up */
-    SUBSCRIBER_TOUCHED = 4,     /* came again since the last search for one to forget */
-    SUBSCRIBER_FORGEABLE = 8,   /* forgeable_ms means something */
+    SUBSCRIBER_TOUCHED = 1,   /* came again since the last search for one to forget */
+    SUBSCRIBER_FORGEABLE = 2, /* forgeable means something */
 };
 
-/* Two cache lines; what every observation needs is in the first. */
+/* Two cache lines. Who came once needs nothing else; activity.h tells how more is kept. */
 struct subscriber {
     _Alignas(64) struct enf_prefix key;
     uint8_t level; /* which list: floor(log2(connections remembered)), or TABLE_LEVEL_CONVICTED */
     uint8_t flags;
-    uint32_t keep_ms; /* silence after which nothing here counts any more */
+    uint8_t capacity; /* of the ring of connections: a power of two; 1 is `only` */
+    uint8_t first;
+    uint8_t len;
+    uint32_t keep_ms;    /* silence after which nothing here counts any more */
+    uint32_t prev, next; /* in the list of its level; next also in the list of free slots */
+    uint32_t forgeable;  /* time of the last forgeable connection, low 32 bits of milliseconds */
     uint64_t first_ms;
     uint64_t last_ms;
-    struct activity *activity;     /* NULL while `only` is enough */
+    struct connection *ring;       /* where capacity is more than 1 */
+    struct many *many;             /* NULL while the ring holds all that is remembered */
     struct conviction *conviction; /* the last one, or NULL */
-    uint32_t prev, next;           /* in the list of its level; next also in the list of free slots */
-
     uint32_t connections;
     uint32_t blocked;
     uint32_t retransmissions;
     uint32_t convictions;
-    uint64_t forgeable_ms; /* of the last forgeable connection */
     struct connection only;
 };
 _Static_assert(sizeof(struct subscriber) == 128, "a subscriber takes two cache lines");

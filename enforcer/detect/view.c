@@ -4,26 +4,6 @@
 
 #include <errno.h>
 
-/* In (now - per, now], since the last conviction. */
-static uint32_t connections_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
-{
-    if (silence_ms(subscriber, now_ms) >= per_ms)
-        return 0;
-    if (subscriber->activity)
-        return stamps_count(&subscriber->activity->stamps, (uint32_t)now_ms, (uint32_t)per_ms);
-    bool counts = (subscriber->flags & SUBSCRIBER_ONLY_COUNTS) != 0;
-    return counts && now_ms - subscriber->only.time_ms < per_ms;
-}
-
-static uint32_t destinations_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
-{
-    if (silence_ms(subscriber, now_ms) >= per_ms)
-        return 0;
-    if (subscriber->activity)
-        return destinations_count(&subscriber->activity->destinations, (uint32_t)now_ms, (uint32_t)per_ms);
-    return connections_within(subscriber, now_ms, per_ms);
-}
-
 int enf_detector_show(struct enf_detector *det, const struct enf_prefix *key,
                       const struct enf_detector_settings *settings, uint64_t now_ms,
                       struct enf_detector_view *out)
@@ -48,11 +28,11 @@ int enf_detector_show(struct enf_detector *det, const struct enf_prefix *key,
     for (size_t i = 0; i < settings->connection_rate_len; i++) {
         out->windows[i].limit = settings->connection_rate[i];
         out->windows[i].connections =
-            connections_within(subscriber, now_ms, settings->connection_rate[i].per_ms);
+            activity_connections(subscriber, now_ms, settings->connection_rate[i].per_ms);
     }
     if (settings->distinct_destinations.count > 0)
         out->distinct_destinations.count =
-            destinations_within(subscriber, now_ms, settings->distinct_destinations.per_ms);
+            activity_destinations(subscriber, now_ms, settings->distinct_destinations.per_ms);
     if (subscriber->conviction)
         conviction_render(subscriber->conviction, &subscriber->key, det->evidence, &out->last);
     return 0;
@@ -68,10 +48,10 @@ static void summarise(const struct subscriber *subscriber, struct enf_detector_t
         .last_seen_ms = subscriber->last_ms,
         .convicted = subscriber->conviction != NULL,
     };
-    if (subscriber->activity)
-        out->destinations = subscriber->activity->destinations.len;
-    else
-        out->destinations = (subscriber->flags & SUBSCRIBER_ONLY_COUNTS) != 0;
+    /* Those of many connections are what the last one left there: a count would walk over them. */
+    out->destinations = subscriber->many
+                            ? subscriber->many->destinations.len
+                            : activity_destinations(subscriber, subscriber->last_ms, subscriber->keep_ms);
 }
 
 int enf_detector_each(const struct enf_detector *det,
