@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What must outlive the daemon, in one SQLite file (state.db, WAL). An answer of 0 means that the disk has it. One
- * thread. All times are wall clock in ms. (The daemon is written against this header: implement it, extend it.)
- *
- * Functions that may fail return 0, or a negative enum enf_store_error; enf_store_message says it in words. */
+/* State on disk: one SQLite file, "state.db" in the state directory. When a call has returned 0 outside a
+ * transaction, or enf_store_commit has, the disk has it. What is read back is treated as a stranger's:
+ * checked row by row. A store belongs to one thread at a time. Strings that a callback gets are valid while
+ * it runs; callbacks must not change the store. History is in store/history.h. */
 #pragma once
 
 #include "enforcer/core/addr.h"
@@ -13,70 +13,132 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum enf_store_error {
-    ENF_STORE_NOMEM = -1,
-    ENF_STORE_IO = -2,        /* reading or writing failed */
-    ENF_STORE_FULL = -3,      /* no space left */
-    ENF_STORE_READONLY = -4,
-    ENF_STORE_CORRUPT = -5,   /* no SQLite file, or a broken one: it is left as it is */
-    ENF_STORE_NEWER = -6,     /* of a later version of enforcer: left as it is */
-    ENF_STORE_BUSY = -7,      /* another process has it */
-    ENF_STORE_INVALID = -8,   /* an argument that is none */
+#define ENF_STORE_FILE           "state.db"
+#define ENF_STORE_VERSION        1
+#define ENF_STORE_MESSAGE_LEN    512
+#define ENF_STORE_KEY_MAX        64   /* bytes of a setting's name */
+#define ENF_STORE_VALUE_MAX      4096 /* bytes of a setting's value */
+#define ENF_STORE_AUDIT_TEXT_MAX 1024 /* bytes of an audit line's detail; more is cut */
+
+/* What went wrong, each with an -errno of its own. */
+enum enf_store_fault {
+    ENF_STORE_OK,
+    ENF_STORE_CORRUPT,   /* -EBADMSG: no SQLite file, or a damaged one */
+    ENF_STORE_FUTURE,    /* -EPROTONOSUPPORT: written by a newer version of this program */
+    ENF_STORE_FOREIGN,   /* -EMEDIUMTYPE: a database or file of something else */
+    ENF_STORE_READ_ONLY, /* -EROFS */
+    ENF_STORE_FULL,      /* -ENOSPC: disk, quota or the limit on the file's size */
+    ENF_STORE_DENIED,    /* -EACCES */
+    ENF_STORE_MISSING,   /* -ENOENT: no such directory */
+    ENF_STORE_BUSY,      /* -EBUSY: another process writes */
+    ENF_STORE_LIMIT,     /* -EDQUOT: more rows of a kind than are kept */
+    ENF_STORE_INVALID,   /* -EINVAL: the caller's values */
+    ENF_STORE_MEMORY,    /* -ENOMEM */
+    ENF_STORE_IO,        /* -EIO and all else */
+};
+#define ENF_STORE_FAULT_COUNT 13
+
+enum enf_store_fault enf_store_fault(int err);
+/* "corrupt", "future" …; NULL out of range. */
+const char *enf_store_fault_name(enum enf_store_fault fault);
+
+/* Bounds on what grows; 0 in a field means its default. */
+struct enf_store_limits {
+    uint64_t history_rows;           /* 1,000,000; the oldest go first */
+    uint64_t history_per_subscriber; /* 1,000; likewise */
+    uint64_t evidence_bytes;         /* 256 MiB in all; that of the lines added first goes first */
+    uint64_t
+        evidence_text_bytes; /* 256 KiB in one line; longer evidence is left out, with a note in its place */
+    uint64_t relays;         /* 4,096; more: -EDQUOT */
+    uint64_t settings;       /* 256; likewise */
+    uint64_t audit_rows;     /* 100,000; the oldest go first */
+    uint64_t file_bytes;     /* no limit of our own; beyond: -ENOSPC */
 };
 
 struct enf_store;
 
-/* Opens or makes DIRECTORY/state.db (the directory too, one level, mode 0700). error (if error_len > 0) says what is
- * wrong in words, with the path. On failure *out is untouched. */
-int enf_store_open(const char *directory, struct enf_store **out, char *error, size_t error_len);
-void enf_store_close(struct enf_store **store); /* accepts NULL content, clears */
-/* The words for the last error of this store; valid until its next call. */
-const char *enf_store_message(const struct enf_store *store);
+/* Opens directory/state.db, making it (mode 0600) where it is missing or empty; the directory must exist. 0
+ * with *out the caller's, or an -errno as above, then *out is untouched, message (may be NULL) says what and
+ * which file, and no byte of an existing file has changed. */
+int enf_store_open(const char *directory, struct enf_store **out, char *message, size_t message_len);
+/* Rolls back what is not committed. Accepts NULL content; clears the caller's pointer. */
+void enf_store_close(struct enf_store **store);
+/* Holds from the next addition on. 0 or -errno. */
+int enf_store_set_limits(struct enf_store *store, const struct enf_store_limits *limits);
 
-/* Calls between begin and commit are one transaction; outside of one each call is its own. */
+/* What the last failed call had to say, with the file's name; "" before the first. */
+const char *enf_store_message(const struct enf_store *store);
+/* Rows that made no sense and were skipped since the store was opened. */
+uint64_t enf_store_bad_rows(const struct enf_store *store);
+/* Reads all pages and checks them: seconds for a large file. 0 or -EBADMSG, -EIO … */
+int enf_store_verify(struct enf_store *store);
+
+/* Moves directory/state.db and what SQLite keeps beside it to names with the time in them, never over an
+ * existing file, so that a store can be made anew. path gets the new name. 0 or -errno (-ENOENT: nothing
+ * there). The store must not be open. */
+int enf_store_set_aside(const char *directory, uint64_t now_ms, char *path, size_t path_len);
+
+/* A transaction: all or nothing, and one wait for the disk. Not nested: -EALREADY. When a call within has
+ * failed, commit rolls back and returns that failure. Rollback without a transaction does nothing. */
 int enf_store_begin(struct enf_store *store);
-int enf_store_commit(struct enf_store *store); /* on failure all is rolled back */
+int enf_store_commit(struct enf_store *store);
 void enf_store_rollback(struct enf_store *store);
 
-/* Keyed by (net, subscriber, level, forced). */
+/* --- quarantine: rows by subscriber, net, level and forced -------------------------------------------------
+ */
+
+/* Adds or replaces. 0, -EINVAL for an entry that is no quarantine, or -errno. */
 int enf_store_quarantine_put(struct enf_store *store, const struct enf_quarantine *entry);
-int enf_store_quarantine_delete(struct enf_store *store, const struct enf_quarantine *entry); /* absent: 0 */
-/* Calls fn for every row, in order of the key; rows that make no sense are left out and counted in *out_skipped (may
- * be NULL). A non-zero answer of fn stops and is returned. */
-int enf_store_quarantine_each(struct enf_store *store, int (*fn)(void *ctx, const struct enf_quarantine *entry),
-                              void *ctx, size_t *out_skipped);
+/* Deletes the row with the entry's key; its absence is no error. */
+int enf_store_quarantine_delete(struct enf_store *store, const struct enf_quarantine *entry);
+/* Deletes all: with puts in one transaction, the way to replace them. */
+int enf_store_quarantine_clear(struct enf_store *store);
+/* Calls fn for each row, in the order of enf_prefix_cmp. A row that makes no sense is skipped and counted in
+ * *out_skipped (may be NULL). 0, the first non-zero answer of fn, or -errno. */
+int enf_store_quarantine_each(struct enf_store *store,
+                              int (*fn)(void *ctx, const struct enf_quarantine *entry), void *ctx,
+                              size_t *out_skipped);
 
-/* One line of a subscriber's history. Text pointers may be NULL; those handed to callbacks live while they run. */
-struct enf_store_history {
-    struct enf_prefix subscriber;
-    uint64_t time_ms;
-    const char *action; /* "convicted", "quarantined", "changed", "released", "expired", "reassigned" */
-    const char *reason;
-    const char *actor;
-    const char *ticket;
-    enum enf_level level;
-    uint64_t until_ms;
-    const char *evidence; /* JSON text of the caller */
+/* --- relays by hand ----------------------------------------------------------------------------------------
+ */
+
+struct enf_store_relay {
+    struct enf_prefix prefix;
+    char name[ENF_NAME_LEN];
+    uint64_t added_ms;
+    char actor[ENF_ACTOR_LEN];
 };
-/* action overrides line->action. */
-int enf_store_history_add(struct enf_store *store, const char *action, const struct enf_store_history *line);
-typedef int (*enf_store_history_fn)(void *ctx, const struct enf_store_history *line);
-/* Newest first, at most limit: lines of the subscriber itself, and of prefixes that cover it or lie inside it. */
-int enf_store_history_read(struct enf_store *store, const struct enf_prefix *subscriber, size_t limit,
-                           enf_store_history_fn fn, void *ctx);
-/* All lines with this action since since_ms, oldest first. */
-int enf_store_history_since(struct enf_store *store, const char *action, uint64_t since_ms, enf_store_history_fn fn,
-                            void *ctx);
-/* Removes lines older than before_ms, and what is beyond the caps (1,000 a subscriber, 1,000,000 in all). */
-int enf_store_history_prune(struct enf_store *store, uint64_t before_ms);
 
-int enf_store_relay_put(struct enf_store *store, const struct enf_prefix *relay, const char *name, const char *actor,
-                        uint64_t added_ms);
-int enf_store_relay_delete(struct enf_store *store, const struct enf_prefix *relay); /* absent: 0 */
-int enf_store_relay_each(struct enf_store *store,
-                         int (*fn)(void *ctx, const struct enf_prefix *relay, const char *name), void *ctx);
+/* Adds or replaces. 0, -EINVAL, -EDQUOT or -errno. */
+int enf_store_relay_put(struct enf_store *store, const struct enf_store_relay *relay);
+/* 1 when it was there, 0 when not, or -errno. */
+int enf_store_relay_delete(struct enf_store *store, const struct enf_prefix *prefix);
+int enf_store_relay_each(struct enf_store *store, int (*fn)(void *ctx, const struct enf_store_relay *relay),
+                         void *ctx);
 
-int enf_store_setting_set(struct enf_store *store, const char *key, const char *value);
-int enf_store_setting_delete(struct enf_store *store, const char *key);
-/* 1 with value copied (cut to value_len), 0 where there is none, negative on error. */
-int enf_store_setting_get(struct enf_store *store, const char *key, char *value, size_t value_len);
+/* --- settings: text by name --------------------------------------------------------------------------------
+ */
+
+/* 0, -EINVAL for a name or value that is too long or empty (name), -EDQUOT or -errno. */
+int enf_store_setting_set(struct enf_store *store, const char *name, const char *value);
+/* 1 with value (cut to value_len - 1 bytes, UTF-8) set, 0 where there is none, or -errno. */
+int enf_store_setting_get(struct enf_store *store, const char *name, char *value, size_t value_len);
+/* 0 also where there is none. */
+int enf_store_setting_delete(struct enf_store *store, const char *name);
+
+/* --- audit: who asked for what -----------------------------------------------------------------------------
+ */
+
+struct enf_store_audit {
+    uint64_t time_ms;
+    const char *actor;
+    const char *method;
+    const char *detail;
+    const char *outcome; /* "done", "refused" … */
+};
+
+/* NULL strings are empty ones. 0 or -errno. */
+int enf_store_audit_add(struct enf_store *store, const struct enf_store_audit *line);
+/* Up to limit lines, the one added last first. */
+int enf_store_audit_read(struct enf_store *store, size_t limit,
+                         int (*fn)(void *ctx, const struct enf_store_audit *line), void *ctx);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Values on their way to SQLite, and back from a file that anybody may have written. */
+#include "enforcer/core/text.h"
+#include "enforcer/store/store_private.h"
+
+#include <string.h>
+
+#define FOREVER_STORED (-1) /* columns are signed */
+
+void enf_store_bind_prefix(sqlite3_stmt *statement, int first, const struct enf_prefix *prefix)
+{
+    sqlite3_bind_int(statement, first, prefix->addr.family);
+    sqlite3_bind_blob(statement, first + 1, prefix->addr.bytes, enf_addr_len(&prefix->addr),
+                      SQLITE_TRANSIENT);
+    sqlite3_bind_int(statement, first + 2, prefix->len);
+}
+
+void enf_store_bind_time(sqlite3_stmt *statement, int at, uint64_t time_ms)
+{
+    sqlite3_bind_int64(statement, at, time_ms == ENF_FOREVER ? FOREVER_STORED : (sqlite3_int64)time_ms);
+}
+
+void enf_store_bind_text(sqlite3_stmt *statement, int at, const char *text)
+{
+    sqlite3_bind_text(statement, at, text ? text : "", -1, SQLITE_STATIC);
+}
+
+bool enf_store_is_prefix(const struct enf_prefix *prefix)
+{
+    struct enf_addr clean;
+    struct enf_prefix cut;
+
+    if (prefix->addr.family != ENF_FAMILY_V4 && prefix->addr.family != ENF_FAMILY_V6)
+        return false;
+    if (prefix->len > enf_addr_bits(&prefix->addr))
+        return false;
+    clean = enf_addr_from_bytes((enum enf_family)prefix->addr.family, prefix->addr.bytes);
+    cut = enf_prefix_make(&clean, prefix->len);
+    return enf_prefix_equal(&cut, prefix);
+}
+
+bool enf_store_is_time(uint64_t time_ms)
+{
+    return time_ms <= INT64_MAX || time_ms == ENF_FOREVER;
+}
+
+bool enf_store_column_number(sqlite3_stmt *statement, int at, uint64_t max, uint64_t *out)
+{
+    sqlite3_int64 value = sqlite3_column_int64(statement, at);
+
+    if (sqlite3_column_type(statement, at) != SQLITE_INTEGER || value < 0 || (uint64_t)value > max)
+        return false;
+    *out = (uint64_t)value;
+    return true;
+}
+
+bool enf_store_column_time(sqlite3_stmt *statement, int at, uint64_t *out)
+{
+    if (sqlite3_column_type(statement, at) == SQLITE_INTEGER &&
+        sqlite3_column_int64(statement, at) == FOREVER_STORED) {
+        *out = ENF_FOREVER;
+        return true;
+    }
+    return enf_store_column_number(statement, at, INT64_MAX, out);
+}
+
+bool enf_store_column_prefix(sqlite3_stmt *statement, int first, struct enf_prefix *out)
+{
+    struct enf_prefix prefix = {.len = 0};
+    uint64_t family = 0;
+    uint64_t len = 0;
+    const void *bytes;
+
+    if (!enf_store_column_number(statement, first, ENF_FAMILY_V6, &family) ||
+        !enf_store_column_number(statement, first + 2, 128, &len) ||
+        sqlite3_column_type(statement, first + 1) != SQLITE_BLOB)
+        return false;
+    prefix.addr.family = (uint8_t)family;
+    prefix.len = (uint8_t)len;
+    bytes = sqlite3_column_blob(statement, first + 1);
+    if (!bytes || !enf_addr_len(&prefix.addr) ||
+        sqlite3_column_bytes(statement, first + 1) != enf_addr_len(&prefix.addr))
+        return false;
+    memcpy(prefix.addr.bytes, bytes, enf_addr_len(&prefix.addr));
+    if (!enf_store_is_prefix(&prefix))
+        return false;
+    *out = prefix;
+    return true;
+}
+
+/* Bytes of the UTF-8 sequence at text, or 0 where none begins: too long forms, surrogates and numbers beyond
+ * Unicode are none (RFC 3629). */
+static size_t utf8_len(const unsigned char *text, size_t len)
+{
+    size_t want = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+
+    if (!want || want > len || text[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return want;
+}
+
+void enf_store_column_text(sqlite3_stmt *statement, int at, char *buf, size_t buf_len)
+{
+    const unsigned char *text = sqlite3_column_text(statement, at);
+    size_t len = text ? strlen((const char *)text) : 0;
+    size_t used = 0;
+
+    while (len) {
+        size_t step = utf8_len(text, len);
+        size_t take = step ? step : 1;
+
+        if (used + take >= buf_len)
+            break;
+        if (step)
+            memcpy(buf + used, text, step);
+        else
+            buf[used] = '?';
+        used += take;
+        text += take;
+        len -= take;
+    }
+    buf[used] = '\0';
+}
