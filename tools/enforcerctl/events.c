@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ACTION_WIDTH 20      /* of the longest, and one more */
+#define ACTION_WIDTH 21      /* of the longest */
 #define ALL          "3650d" /* longer ago than anything the daemon remembers */
 
 static enum print_color color_of(const json_t *event)

@@ -82,7 +82,7 @@ static void add_line(struct table *table, const json_t *evidence)
     const char *time = text_at(evidence, "time");
     double score = json_number_value(json_at(evidence, "score"));
     double threshold = json_number_value(json_at(evidence, "threshold"));
-    bool over = threshold > 0 && score > threshold;
+    bool over = score > threshold; /* of a trap: one over none */
     char sentence[SENTENCE_LEN];
 
     table_cell(table, over ? PRINT_RED : PRINT_PLAIN, "    %.8s", strlen(time) > 11 ? time + 11 : time);
