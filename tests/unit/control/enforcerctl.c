@@ -380,7 +380,7 @@ static void test_show(void **state)
     "\"enforcer\":{\"subscriber\":\"100.64.0.7\",\"level\":\"smtp\",\"until\":null,\"actor\":\"detector\"}}" \
     "}\n"
 #define PRINTED(n)                                                                                           \
-    "2026-03-01T12:00:0" n "Z  quarantined           100.64.0.7  level smtp  until forever  by detector  "   \
+    "2026-03-01T12:00:0" n "Z  quarantined            100.64.0.7  level smtp  until forever  by detector  "   \
     "r\n"
 
 static void test_events(void **state)
