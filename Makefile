@@ -13,6 +13,10 @@ SAN    ?=
 WARN   := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes \
           -Wold-style-definition -Wformat=2 -Wundef -Wvla -Wwrite-strings -Wnull-dereference -Wdouble-promotion \
           -Wno-missing-field-initializers
+# Texts for people are cut on purpose; gcc would want each snprintf checked for it.
+ifeq ($(findstring clang,$(CC)),)
+WARN += -Wno-format-truncation
+endif
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
 ifneq ($(SAN),)
 HARDEN := -fPIE

@@ -241,11 +241,6 @@ int enf_value_prefix(struct enf_reader *reader, const yaml_node_t *node, struct 
     int ret = text != NULL ? enf_prefix_parse(text, &prefix) : -EINVAL;
     char meant[ENF_PREFIX_STR_LEN];
 
-    /* Nobody means all of IPv4 by ::ffff:0:0/96, which bogon lists have as a range of IPv6. */
-    if (ret == 0 && prefix.addr.family == ENF_FAMILY_V4 && prefix.len == 0 && strchr(text, ':') != NULL) {
-        enf_reader_expected(reader, node, "0.0.0.0/0, if all of IPv4 is meant");
-        return -EINVAL;
-    }
     if (ret == -EDOM && without_host_bits(text, meant, sizeof(meant)))
         enf_reader_expected(reader, node, "no bits set beyond the length (%s)", meant);
     else if (ret < 0)

@@ -119,7 +119,8 @@ int enf_enforce_all(struct enf_daemon *d)
 {
     struct items desired = {0};
     int err = enf_quarantine_each(d->quarantine, collect_desired, &desired);
-    const struct item **all = err == 0 ? calloc(desired.len ? desired.len : 1, sizeof *all) : NULL;
+    const struct item **all =
+        err == 0 ? calloc(desired.len ? desired.len : 1, sizeof(const struct item *)) : NULL;
 
     if (err == 0 && !all)
         err = -ENOMEM;
@@ -327,7 +328,7 @@ static int compare(struct enf_daemon *d, bool adopting)
     if (err == 0)
         err = enf_quarantine_each(d->quarantine, collect_desired, &desired);
     if (err == 0) {
-        diff.put = calloc(desired.len ? desired.len : 1, sizeof *diff.put);
+        diff.put = calloc(desired.len ? desired.len : 1, sizeof(const struct item *));
         err = diff.put ? 0 : -ENOMEM;
     }
     if (err == 0) {

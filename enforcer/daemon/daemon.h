@@ -10,6 +10,7 @@
 #include "enforcer/policy/history.h"
 #include "enforcer/policy/quarantine.h"
 #include "enforcer/sinks/hub.h"
+#include "enforcer/store/history.h"
 #include "enforcer/store/store.h"
 
 #include <stdbool.h>
@@ -67,6 +68,7 @@ struct enf_daemon {
     bool worker_open;
     struct enf_coverage coverage;
     uint64_t reports_lost_told;
+    uint64_t pruned_ms; /* when old history was last removed; steady clock */
 };
 
 /* --- start.c
@@ -136,5 +138,5 @@ extern const size_t enf_methods_len;
 /* The desired quarantine anew from the store. */
 int enf_load_quarantine(struct enf_daemon *d);
 /* Principals of the configuration as the control room wants them; cleared by the caller. 0 or -ENOMEM. */
-int enf_access_make(const struct enf_config *config, struct enf_control_access *out);
-void enf_access_clear(struct enf_control_access *access);
+int enf_principals_make(const struct enf_config *config, struct enf_control_access *out);
+void enf_principals_clear(struct enf_control_access *access);

@@ -249,9 +249,9 @@ static void new_access(struct enf_daemon *d, const struct enf_config *config)
 {
     struct enf_control_access access;
 
-    if (enf_access_make(config, &access) == 0) {
+    if (enf_principals_make(config, &access) == 0) {
         enf_control_set_access(d->control, &access);
-        enf_access_clear(&access);
+        enf_principals_clear(&access);
     }
 }
 

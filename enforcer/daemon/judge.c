@@ -120,9 +120,9 @@ static struct enf_report *make_report(const struct sight *s, const struct enf_si
     report->forgeable = signal->forgeable;
     enf_text_copy(report->setting, sizeof report->setting, signal->setting);
     report->evidence_total = signal->evidence_total;
-    if (signal->evidence_len > 0)
+    if (signal->evidence && signal->evidence_len > 0)
         report->evidence = malloc(signal->evidence_len * sizeof *report->evidence);
-    if (report->evidence) {
+    if (report->evidence && signal->evidence) {
         memcpy(report->evidence, signal->evidence, signal->evidence_len * sizeof *report->evidence);
         report->evidence_len = signal->evidence_len;
     }

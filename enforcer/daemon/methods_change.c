@@ -97,7 +97,10 @@ METHOD(enf_method_relay_add)
     if (d->hand_relays_len == ENF_HAND_RELAYS_MAX)
         return enf_control_fail(error, ENF_CONTROL_LIMIT, "%d relays by hand is the limit",
                                 ENF_HAND_RELAYS_MAX);
-    if (enf_store_relay_put(d->store, &prefix, name, caller->actor, enf_clock_wall_ms()) < 0)
+    struct enf_store_relay row = {.prefix = prefix, .added_ms = enf_clock_wall_ms()};
+    enf_text_copy(row.name, sizeof row.name, name);
+    enf_text_copy(row.actor, sizeof row.actor, caller->actor);
+    if (enf_store_relay_put(d->store, &row) < 0)
         return enf_control_fail(error, ENF_CONTROL_STATE, "the state could not be written: %s",
                                 enf_store_message(d->store));
     struct enf_hand_relay *hand = &d->hand_relays[d->hand_relays_len++];
@@ -139,7 +142,10 @@ METHOD(enf_method_relay_remove)
     int err = enf_install_relays(d);
     if (err < 0) {
         d->hand_relays[d->hand_relays_len++] = removed;
-        enf_store_relay_put(d->store, &prefix, removed.name, caller->actor, enf_clock_wall_ms());
+        struct enf_store_relay row = {.prefix = prefix, .added_ms = enf_clock_wall_ms()};
+        enf_text_copy(row.name, sizeof row.name, removed.name);
+        enf_text_copy(row.actor, sizeof row.actor, caller->actor);
+        enf_store_relay_put(d->store, &row);
         return enf_control_fail(error, ENF_CONTROL_KERNEL, "the kernel refused: %s", strerror(-err));
     }
     tell_relay(d, ENF_EVENT_RELAY_REMOVED, &prefix, removed.name, caller->actor);

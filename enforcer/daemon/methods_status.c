@@ -47,7 +47,8 @@ static json_t *group_counters(const struct enf_group *group, const json_t *count
         for (char *c = name; *c; c++)
             *c = *c == '-' ? '_' : *c;
         json_t *counter = json_object_get(counters, name);
-        json_object_set(out, kinds[i], counter ? json_object_get(counter, "packets") : json_integer(0));
+        json_t *packets = json_object_get(counter, "packets");
+        json_object_set_new(out, kinds[i], packets ? json_incref(packets) : json_integer(0));
     }
     return out;
 }
@@ -97,7 +98,7 @@ static json_t *telemetry_json(struct enf_daemon *d)
                      (json_int_t)atomic_load(&d->worker.log_messages), "log_lost",
                      (json_int_t)atomic_load(&d->worker.log_lost), "queue_packets",
                      (json_int_t)atomic_load(&d->worker.queue_packets), "queue_dropped",
-                     (json_int_t)(full + user), "queue_refused",
+                     (json_int_t)full + (json_int_t)user, "queue_refused",
                      (json_int_t)atomic_load(&d->worker.queue_dropped), "queue_unread",
                      (json_int_t)atomic_load(&d->worker.unread), "reports_lost",
                      (json_int_t)enf_mailbox_lost(&d->mailbox));
@@ -222,7 +223,7 @@ METHOD(enf_method_status)
                               governor_json(d), "coverage", coverage, "detector", detector_json(d),
                               "quarantine", "entries", (json_int_t)enf_quarantine_count(d->quarantine),
                               "capacity", (json_int_t)d->running->config->quarantine.max_entries, "relays",
-                              (json_int_t)(d->hand_relays_len + d->running->config->relays_len), "clients",
-                              (json_int_t)control.clients),
+                              (json_int_t)d->hand_relays_len + (json_int_t)d->running->config->relays_len,
+                              "clients", (json_int_t)control.clients),
                     result, error);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,15 +91,15 @@ static int load_reassigned(void *ctx, const struct enf_store_history *line)
     return 0;
 }
 
-static int load_relay(void *ctx, const struct enf_prefix *relay, const char *name)
+static int load_relay(void *ctx, const struct enf_store_relay *relay)
 {
     struct enf_daemon *d = ctx;
 
     if (d->hand_relays_len == ENF_HAND_RELAYS_MAX)
         return 0;
     struct enf_hand_relay *hand = &d->hand_relays[d->hand_relays_len++];
-    hand->prefix = *relay;
-    enf_text_copy(hand->name, sizeof hand->name, name ? name : "");
+    hand->prefix = relay->prefix;
+    enf_text_copy(hand->name, sizeof hand->name, relay->name);
     return 0;
 }
 
@@ -108,6 +109,11 @@ static int remember(struct enf_daemon *d)
     char text[512], mode[32];
     uint64_t memory_ms = config->quarantine.memory_ms, now_ms = enf_clock_wall_ms();
 
+    /* One level is made; a missing parent is more likely a typing error than a wish. */
+    if (mkdir(config->state, 0700) < 0 && errno != EEXIST) {
+        enf_log_line("state", "%s: cannot be made: %s", config->state, strerror(errno));
+        return -errno;
+    }
     if (enf_store_open(config->state, &d->store, text, sizeof text) < 0) {
         enf_log_line("state", "%s", text);
         return -EIO;
@@ -203,12 +209,12 @@ static int open_control(struct enf_daemon *d)
         .hooks = {.denied = on_denied, .events_since = on_since, .events_next = on_next},
         .ctx = d,
     };
-    int err = enf_access_make(config, &params.access);
+    int err = enf_principals_make(config, &params.access);
 
     if (err < 0)
         return err;
     err = enf_control_start(&params, &d->control, text, sizeof text);
-    enf_access_clear(&params.access);
+    enf_principals_clear(&params.access);
     if (err < 0)
         enf_log_line("control", "%s", text);
     return err;
@@ -243,6 +249,23 @@ static void maybe_compare(struct enf_daemon *d)
         enf_log_line("coverage", "could not be checked: %s", strerror(-err));
 }
 
+#define PRUNE_EVERY_MS (600 * 1000)
+#define PRUNE_LINES    5000 /* at once: the loop has other work */
+
+/* History older than the memory serves nobody. */
+static void prune(struct enf_daemon *d)
+{
+    uint64_t steady_ms = enf_clock_steady_ms(), wall_ms = enf_clock_wall_ms();
+    uint64_t memory_ms = d->running->config->quarantine.memory_ms;
+
+    if (steady_ms < d->pruned_ms + PRUNE_EVERY_MS || wall_ms < memory_ms)
+        return;
+    d->pruned_ms = steady_ms;
+    enf_history_prune(d->history, wall_ms, memory_ms);
+    if (enf_store_history_prune(d->store, wall_ms - memory_ms, PRUNE_LINES, NULL) < 0)
+        enf_log_line("state", "old history could not be removed: %s", enf_store_message(d->store));
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct enf_daemon *d = timer->data;
@@ -256,6 +279,7 @@ static void on_second(uv_timer_t *timer)
                       (unsigned long long)(lost - d->reports_lost_told));
         d->reports_lost_told = lost;
     }
+    prune(d);
     maybe_compare(d);
 }
 

@@ -276,7 +276,9 @@ static int on_element(struct nftnl_set_elem *elem, void *data)
     struct reading *r = data;
     uint32_t key_len = 0;
     const void *key = nftnl_set_elem_get(elem, NFTNL_SET_ELEM_KEY, &key_len);
-    uint32_t flags = nftnl_set_elem_get_u32(elem, NFTNL_SET_ELEM_FLAGS);
+    /* libnftnl reads through a NULL pointer for an attribute that is not there. */
+    bool has_flags = nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_FLAGS);
+    uint32_t flags = has_flags ? nftnl_set_elem_get_u32(elem, NFTNL_SET_ELEM_FLAGS) : 0;
     uint64_t expires_ms = ENF_FOREVER;
 
     if (r->stopped || !key || key_len != (r->family == ENF_FAMILY_V4 ? 4u : 16u))

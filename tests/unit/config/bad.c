@@ -151,7 +151,7 @@ static const struct row value_rows[] = {
      "1: quarantine.never[1]: expected no bits set beyond the length (2001:db8::/64), found "
      "\"2001:db8::1/64\"\n"},
     {"all of IPv4 in IPv6", "quarantine: {never: [\"::ffff:10.0.0.0/104\", \"::ffff:0:0/96\"]}\n",
-     "1: quarantine.never[1]: expected 0.0.0.0/0, if all of IPv4 is meant, found \"::ffff:0:0/96\"\n"},
+     "1: quarantine.never[1]: expected an address or a prefix, found \"::ffff:0:0/96\"\n"},
     {"a prefix as trap", "detector: {traps: [203.0.113.0/24]}\n",
      "1: detector.traps[0]: expected an address, found 203.0.113.0/24\n"},
     {"interface names",

@@ -14,7 +14,7 @@ static struct enf_control_principal *convert(const struct enf_principal *from, s
     return to;
 }
 
-int enf_access_make(const struct enf_config *config, struct enf_control_access *out)
+int enf_principals_make(const struct enf_config *config, struct enf_control_access *out)
 {
     struct enf_control_access access = {
         .admins = convert(config->control.admins, config->control.admins_len),
@@ -24,14 +24,14 @@ int enf_access_make(const struct enf_config *config, struct enf_control_access *
     };
 
     if (!access.admins || !access.viewers) {
-        enf_access_clear(&access);
+        enf_principals_clear(&access);
         return -ENOMEM;
     }
     *out = access;
     return 0;
 }
 
-void enf_access_clear(struct enf_control_access *access)
+void enf_principals_clear(struct enf_control_access *access)
 {
     free((void *)(uintptr_t)access->admins);
     free((void *)(uintptr_t)access->viewers);
