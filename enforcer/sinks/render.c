@@ -97,14 +97,15 @@ static void put_object(struct object *to, const char *key, struct object *value)
         json_decref(value->json);
 }
 
-/* Where nothing was refused, "denied" would be a lie. */
+/* Where nothing was refused, "denied" would be a lie: the policy only observes, or the outcome says so. */
 static void put_types(struct object *to, const struct enf_event *event, const struct enf_event_class *class)
 {
+    bool observed = event->policy == ENF_POLICY_OBSERVE || event->outcome == ENF_OUTCOME_UNKNOWN;
     const char *types[3];
 
     for (size_t i = 0; i < 3; i++) {
         types[i] = class->type[i];
-        if (types[i] && event->policy == ENF_POLICY_OBSERVE && strcmp(types[i], "denied") == 0)
+        if (types[i] && observed && strcmp(types[i], "denied") == 0)
             types[i] = "allowed";
     }
     put_names(to, "type", types);

@@ -78,6 +78,11 @@ int ctl_ruleset(const struct ctl *ctl)
         print_ruleset(text);
         if (text[0] && text[strlen(text) - 1] != '\n')
             putchar('\n');
+        if (text_at(result, "note")[0]) {
+            fputs("enforcerctl: ", stderr);
+            print_clean(stderr, text_at(result, "note"));
+            fputc('\n', stderr);
+        }
     }
     json_decref(result);
     return rc;

@@ -71,7 +71,7 @@ static void print_event(const struct ctl *ctl, const json_t *event)
     print_count(event);
     part("level ", text_at(event, "enforcer.level"));
     if (json_at(event, "enforcer.until"))
-        part("until ", time_at(event, "enforcer.until", buf));
+        part("until ", until_at(ctl, event, "enforcer.until", buf));
     part("by ", text_at(event, "enforcer.actor"));
     part("ticket ", text_at(event, "enforcer.ticket"));
     part("", text_at(event, "event.reason"));

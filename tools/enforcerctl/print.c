@@ -92,12 +92,9 @@ bool true_at(const json_t *json, const char *path)
 
 const char *time_at(const json_t *json, const char *path, char buf[PRINT_TIME_LEN])
 {
-    const json_t *value = json_at(json, path);
-    const char *text = json_string_value(value);
+    const char *text = json_string_value(json_at(json, path));
     size_t len;
 
-    if (json_is_null(value))
-        return "forever";
     if (!text)
         return "-";
     len = strcspn(text, ".");
@@ -145,6 +142,11 @@ const char *time_near_at(const struct ctl *ctl, const json_t *json, const char *
         snprintf(buf, PRINT_TIME_LEN, "%.24s (%.16s ago)", time_at(json, path, time),
                  span_text(ctl->now_ms - ms, span));
     return buf;
+}
+
+const char *until_at(const struct ctl *ctl, const json_t *json, const char *path, char buf[PRINT_TIME_LEN])
+{
+    return json_is_null(json_at(json, path)) ? "forever" : time_near_at(ctl, json, path, buf);
 }
 
 struct table *table_new(const struct ctl *ctl, const char *const *headers, size_t headers_len)

@@ -31,11 +31,13 @@ const char *text_at(const json_t *json, const char *path);
 long long number_at(const json_t *json, const char *path);
 bool true_at(const json_t *json, const char *path);
 
-/* The time there, without its fraction: "2026-03-01T12:00:00Z". A missing one is "-", null is "forever". */
+/* The time there, without its fraction: "2026-03-01T12:00:00Z"; "-" where there is none. */
 const char *time_at(const json_t *json, const char *path, char buf[PRINT_TIME_LEN]);
 /* The same and how far away it is: "… (in 52m)". */
 const char *time_near_at(const struct ctl *ctl, const json_t *json, const char *path,
                          char buf[PRINT_TIME_LEN]);
+/* As time_near_at, for the end of a quarantine: null is "forever". */
+const char *until_at(const struct ctl *ctl, const json_t *json, const char *path, char buf[PRINT_TIME_LEN]);
 /* "3d 4h", "52m", "7s": the two largest units. */
 const char *span_text(uint64_t ms, char buf[PRINT_TIME_LEN]);
 

@@ -19,7 +19,7 @@ static void print_entry(const struct ctl *ctl, const char *did, const json_t *en
     print_clean(stdout, text_at(entry, "subscriber"));
     printf(" (level ");
     print_clean(stdout, text_at(entry, "level"));
-    printf(") until %s", time_near_at(ctl, entry, "until", until));
+    printf(") until %s", until_at(ctl, entry, "until", until));
     if (note[0]) {
         fputs(" - ", stdout);
         print_clean(stdout, note);
@@ -143,7 +143,7 @@ static void add_row(const struct ctl *ctl, struct table *table, const json_t *en
     table_cell(table, PRINT_PLAIN, "%s%s", text_at(entry, "level"),
                true_at(entry, "forced") ? " (forced)" : "");
     table_cell(table, PRINT_PLAIN, "%s", time_at(entry, "since", since));
-    table_cell(table, PRINT_PLAIN, "%s", time_near_at(ctl, entry, "until", until));
+    table_cell(table, PRINT_PLAIN, "%s", until_at(ctl, entry, "until", until));
     table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "actor"));
     table_cell(table, PRINT_PLAIN, "%lld", number_at(entry, "convictions"));
     table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "ticket"));

@@ -146,6 +146,7 @@ static int refused(const char *method, const json_t *error)
 {
     json_int_t code = json_integer_value(json_object_get(error, "code"));
     const char *message = json_string_value(json_object_get(error, "message"));
+    const json_t *errors = json_at(error, "data.errors");
 
     if (code == CODE_NO_METHOD) {
         fprintf(stderr, "enforcerctl: refused: the daemon has no %s: is it of another version?\n", method);
@@ -156,6 +157,14 @@ static int refused(const char *method, const json_t *error)
     if (code == CODE_NEEDS_FORCE)
         fputs(" (--force does it all the same)", stderr);
     fputc('\n', stderr);
+    /* of a configuration: all of them at once */
+    for (size_t i = 0; json_array_size(errors) > 1 && i < json_array_size(errors); i++) {
+        const char *text = json_string_value(json_array_get(errors, i));
+
+        fputs("  ", stderr);
+        print_clean(stderr, text ? text : "?");
+        fputc('\n', stderr);
+    }
     return CTL_REFUSED;
 }
 

@@ -83,15 +83,16 @@ static void print_losses(const struct ctl *ctl, const json_t *status)
     long long dropped = number_at(status, "telemetry.queue_dropped");
     long long unread = number_at(status, "telemetry.queue_unread");
     long long events_lost = number_at(status, "events.lost");
+    long long waiting = number_at(status, "events.waiting");
 
     line(ctl, log_lost ? PRINT_YELLOW : PRINT_PLAIN, "telemetry", "%lld messages, %lld lost",
          number_at(status, "telemetry.log_messages"), log_lost);
     line(ctl, dropped || unread ? PRINT_YELLOW : PRINT_PLAIN, "queue",
          "%lld packets, %lld dropped (queue full), %lld not read (daemon too slow)",
          number_at(status, "telemetry.queue_packets"), dropped, unread);
-    line(ctl, events_lost ? PRINT_YELLOW : PRINT_PLAIN, "events",
-         "%lld written, %lld lost, the last is number %lld", number_at(status, "events.written"), events_lost,
-         number_at(status, "events.sequence"));
+    line(ctl, events_lost || waiting ? PRINT_YELLOW : PRINT_PLAIN, "events",
+         "%lld written, %lld lost, %lld to be written, the last is number %lld",
+         number_at(status, "events.written"), events_lost, waiting, number_at(status, "events.sequence"));
 }
 
 static void print_tables_in_use(const struct ctl *ctl, const json_t *status)
@@ -124,10 +125,19 @@ static long long packets_at(const json_t *json, const char *path)
     return json_is_object(counter) ? number_at(counter, "packets") : number_at(json, path);
 }
 
+/* "-" for what this daemon does not tell. */
+static void number_cell(struct table *table, const json_t *json, const char *path)
+{
+    if (json_at(json, path))
+        table_cell(table, PRINT_PLAIN, "%lld", packets_at(json, path));
+    else
+        table_cell(table, PRINT_PLAIN, "-");
+}
+
 static void print_groups(const struct ctl *ctl, const json_t *groups)
 {
-    static const char *const headers[] = {"GROUP",        "POLICY",   ">PREFIXES",
-                                          ">SUBSCRIBERS", ">BLOCKED", ">PASSED"};
+    static const char *const headers[] = {"GROUP",        "POLICY",       ">PREFIXES",
+                                          ">SUBSCRIBERS", ">CONNECTIONS", ">BLOCKED"};
     struct table *table = table_new(ctl, headers, sizeof(headers) / sizeof(headers[0]));
 
     for (size_t i = 0; i < json_array_size(groups); i++) {
@@ -136,9 +146,9 @@ static void print_groups(const struct ctl *ctl, const json_t *groups)
         table_cell(table, PRINT_PLAIN, "%s", text_at(group, "name"));
         table_cell(table, PRINT_PLAIN, "%s", text_at(group, "policy"));
         table_cell(table, PRINT_PLAIN, "%lld", prefixes_of(group));
-        table_cell(table, PRINT_PLAIN, "%lld", number_at(group, "subscribers_seen"));
-        table_cell(table, PRINT_PLAIN, "%lld", packets_at(group, "counters.blocked"));
-        table_cell(table, PRINT_PLAIN, "%lld", packets_at(group, "counters.passed"));
+        number_cell(table, group, "subscribers_seen");
+        number_cell(table, group, "counters.connections");
+        number_cell(table, group, "counters.blocked");
     }
     if (json_array_size(groups) > 0)
         putchar('\n');

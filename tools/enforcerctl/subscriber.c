@@ -42,8 +42,8 @@ static void print_quarantine(const struct ctl *ctl, const json_t *entry)
     }
     printf("%slevel ", print_begin(ctl, PRINT_RED));
     print_clean(stdout, text_at(entry, "level"));
-    printf(", since %s, until %s%s\n", time_at(entry, "since", since),
-           time_near_at(ctl, entry, "until", until), print_end(ctl, PRINT_RED));
+    printf(", since %s, until %s%s\n", time_at(entry, "since", since), until_at(ctl, entry, "until", until),
+           print_end(ctl, PRINT_RED));
     fputs("            by ", stdout);
     print_clean(stdout, text_at(entry, "actor"));
     if (text_at(entry, "reason")[0])
@@ -95,7 +95,7 @@ static void print_windows(const struct ctl *ctl, const json_t *show)
     if (json_is_object(json_at(show, "distinct")))
         print_window(ctl, name, json_at(show, "distinct"), "destinations");
     if (json_is_real(json_at(show, "score")))
-        printf("score       %g\n", json_real_value(json_at(show, "score")));
+        printf("score       %.2f of the nearest limit\n", json_real_value(json_at(show, "score")));
 }
 
 static void print_history(const struct ctl *ctl, const json_t *history)
@@ -115,7 +115,7 @@ static void print_history(const struct ctl *ctl, const json_t *history)
         table_cell(table, PRINT_PLAIN, "%s", time_at(entry, "time", time));
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "action"));
         table_cell(table, PRINT_PLAIN, "%s", quarantined ? level : "");
-        table_cell(table, PRINT_PLAIN, "%s", quarantined ? time_at(entry, "until", until) : "");
+        table_cell(table, PRINT_PLAIN, "%s", quarantined ? until_at(ctl, entry, "until", until) : "");
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "actor"));
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "ticket"));
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "reason"));

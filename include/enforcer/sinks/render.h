@@ -30,7 +30,8 @@ const struct enf_event_class *enf_event_classify(enum enf_event_action action);
 /* Renders event as one compact JSON object in a fixed order of fields. *out is malloced text that ends with a
  * newline and a zero; *out_len counts the newline, not the zero. Text that is no UTF-8 has its odd bytes
  * replaced by '?', numbers that are not finite are left out, of more than ENF_EVIDENCE_MAX pieces of evidence
- * the last ones are told. 0, -EINVAL for an action out of range, -ENOMEM; on failure the outputs are
+ * the last ones are told. Type "denied" becomes "allowed" under policy observe and where the outcome is
+ * unknown: nothing was refused. 0, -EINVAL for an action out of range, -ENOMEM; on failure the outputs are
  * untouched. */
 int enf_event_render(const struct enf_event *event, const struct enf_render_origin *origin, char **out,
                      size_t *out_len);

@@ -252,6 +252,10 @@ static void test_errors(void **state)
          "refused: 192.0.2.10 is a relay (--force does it all the same)\n"},
         {"status --json", ERROR("-32601", "no method"), 1, "\"status\"", "", "of another version"},
         {"status", ERROR("-32000", "a\\u001b[31mb\\u009bc"), 1, "\"status\"", "", "refused: a?[31mb??c\n"},
+        {"reload",
+         "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"rejected\",\"data\":"
+         "{\"errors\":[\"f:1: mode\",\"f:2: relays\"]}}}\n",
+         1, "\"config.reload\"", "", "refused: rejected\n  f:1: mode\n  f:2: relays\n"},
         {"status", NULL, 3, "\"status\"", "", "it closed the connection"},
         {"status", "hello\n", 3, "\"status\"", "", "what it says is no answer"},
         {"--socket=/nonexistent status", NULL, 2, NULL, "", "--socket is given twice"},
@@ -380,7 +384,7 @@ static void test_show(void **state)
     "\"enforcer\":{\"subscriber\":\"100.64.0.7\",\"level\":\"smtp\",\"until\":null,\"actor\":\"detector\"}}" \
     "}\n"
 #define PRINTED(n)                                                                                           \
-    "2026-03-01T12:00:0" n "Z  quarantined            100.64.0.7  level smtp  until forever  by detector  "   \
+    "2026-03-01T12:00:0" n "Z  quarantined            100.64.0.7  level smtp  until forever  by detector  "  \
     "r\n"
 
 static void test_events(void **state)
@@ -418,7 +422,7 @@ static void test_status(void **state)
         "{\"version\":\"0.1\",\"run\":\"r1\",\"pid\":77,\"mode\":\"observe\",\"mode_origin\":\"hand\","
         "\"uptime_s\":273600,\"config\":\"/etc/enforcer/enforcer.yaml\",\"queue_kind\":\"xt\","
         "\"groups\":[{\"name\":\"residential\",\"policy\":\"block\",\"prefixes\":[\"100.64.0.0/10\"],"
-        "\"subscribers_seen\":9,\"counters\":{\"blocked\":{\"packets\":7,\"bytes\":300},\"passed\":0}}],"
+        "\"counters\":{\"blocked\":{\"packets\":7,\"bytes\":300},\"connections\":12}}],"
         "\"counters\":{\"bogon\":{\"packets\":3,\"bytes\":180}},"
         "\"telemetry\":{\"log_messages\":5,\"log_lost\":1},\"events\":{\"written\":8,\"lost\":0,\"sequence\":"
         "8},"
@@ -437,14 +441,14 @@ static void test_status(void **state)
         "governor      TRIPPED on eth1, eth2: automatic quarantine has stopped there (governor reset)\n"
         "telemetry     5 messages, 1 lost\n"
         "queue         0 packets, 0 dropped (queue full), 0 not read (daemon too slow)\n"
-        "events        8 written, 0 lost, the last is number 8\n"
+        "events        8 written, 0 lost, 0 to be written, the last is number 8\n"
         "quarantine    0 of at most 0\n"
         "detector      0 subscribers of at most 0, 0 evicted\n"
         "relays        1\n"
         "clients       1\n"
         "\n"
-        "GROUP        POLICY  PREFIXES  SUBSCRIBERS  BLOCKED  PASSED\n"
-        "residential  block          1            9        7       0\n"
+        "GROUP        POLICY  PREFIXES  SUBSCRIBERS  CONNECTIONS  BLOCKED\n"
+        "residential  block          1            -           12        7\n"
         "\n"
         "COUNTER  PACKETS  BYTES\n"
         "bogon          3    180\n"

@@ -270,6 +270,11 @@ static void test_observe_denies_nothing(void **state)
     json = render(&event);
     check(json, "observe", "event.type", "[\"allowed\"]");
     json_decref(json);
+    event.policy = ENF_POLICY_BLOCK;
+    event.outcome = ENF_OUTCOME_UNKNOWN;
+    json = render(&event);
+    check(json, "mode observe", "event.type", "[\"allowed\"]");
+    json_decref(json);
 }
 
 static void test_odd_text(void **state)
