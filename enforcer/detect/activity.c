@@ -177,6 +177,36 @@ bool activity_add(struct subscriber *subscriber, const struct activity_context *
     return whole;
 }
 
+void activity_prefetch(const struct subscriber *subscriber)
+{
+    if (subscriber->many)
+        __builtin_prefetch(subscriber->many, 1);
+    if (!subscriber->ring)
+        return;
+    /* Of few all are looked at, of many only the next place is written. */
+    uint32_t lines = subscriber->many ? 1 : subscriber->capacity;
+    uint32_t start =
+        subscriber->many ? (subscriber->first + subscriber->len) & (subscriber->capacity - 1U) : 0;
+    for (uint32_t i = 0; i < lines; i += 2)
+        __builtin_prefetch(&subscriber->ring[start + i], 1);
+}
+
+void activity_prefetch_many(const struct subscriber *subscriber)
+{
+    const struct many *many = subscriber->many;
+    if (!many)
+        return;
+    if (many->stamps.len > 0) {
+        uint32_t mask = many->stamps.capacity - 1;
+        __builtin_prefetch(&many->stamps.at[many->stamps.first], 0);
+        __builtin_prefetch(&many->stamps.at[(many->stamps.first + many->stamps.len) & mask], 1);
+    }
+    if (many->destinations.len > 0) {
+        __builtin_prefetch(&many->destinations.nodes[many->destinations.oldest], 1);
+        __builtin_prefetch(&many->destinations.nodes[many->destinations.newest], 1);
+    }
+}
+
 void activity_spend(struct subscriber *subscriber)
 {
     if (subscriber->many) {

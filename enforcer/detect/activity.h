@@ -65,6 +65,11 @@ bool activity_destinations_exceed(const struct subscriber *subscriber, uint64_t 
 /* How many connections are remembered: what makes a subscriber worth keeping. */
 uint32_t activity_size(const struct subscriber *subscriber);
 
+/* Asks for the memory that the next connection will touch, as far as it is known without it: first what the
+ * subscriber points to, then what that points to. */
+void activity_prefetch(const struct subscriber *subscriber);
+void activity_prefetch_many(const struct subscriber *subscriber);
+
 /* Copies the last connection to each destination in the window that ends at last_ms, in order of time: of
  * more than max the last ones. Returns how many there are in all. */
 uint32_t activity_copy_destinations(const struct subscriber *subscriber, uint64_t per_ms, uint32_t max,

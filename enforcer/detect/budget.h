@@ -12,10 +12,10 @@ struct budget {
     size_t used;
 };
 
-/* Zeroed memory or NULL. */
+/* Zeroed memory or NULL; nothing for a size of zero. */
 static inline void *budget_alloc(struct budget *budget, size_t size)
 {
-    void *memory = calloc(1, size);
+    void *memory = size > 0 ? calloc(1, size) : NULL;
     if (memory)
         budget->used += size + BUDGET_OVERHEAD;
     return memory;

@@ -153,6 +153,26 @@ static struct subscriber *find_or_add(struct enf_detector *det, const struct enf
     return subscriber;
 }
 
+void enf_detector_prefetch(const struct enf_detector *det, const struct enf_prefix *const *subscribers,
+                           size_t len)
+{
+    uint32_t tags[ENF_PREFETCH_MAX];
+    const struct subscriber *found[ENF_PREFETCH_MAX];
+    if (len > ENF_PREFETCH_MAX)
+        len = ENF_PREFETCH_MAX;
+    /* Each round follows pointers that the round before asked for. */
+    for (size_t i = 0; i < len; i++)
+        tags[i] = table_prefetch_index(&det->table, subscribers[i]);
+    for (size_t i = 0; i < len; i++)
+        found[i] = table_prefetch_slot(&det->table, tags[i]);
+    for (size_t i = 0; i < len; i++)
+        if (found[i])
+            activity_prefetch(found[i]);
+    for (size_t i = 0; i < len; i++)
+        if (found[i])
+            activity_prefetch_many(found[i]);
+}
+
 static void start_anew(struct enf_detector *det, struct subscriber *subscriber)
 {
     activity_clear(subscriber, &det->budget);

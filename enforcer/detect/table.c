@@ -86,6 +86,26 @@ struct subscriber *table_find(const struct table *table, const struct enf_prefix
     return id ? slot_at(table, id - 1) : NULL;
 }
 
+uint32_t table_prefetch_index(const struct table *table, const struct enf_prefix *key)
+{
+    uint32_t tag = (uint32_t)enf_prefix_hash(key, table->seed);
+    __builtin_prefetch(&table->slots[home_slot(table, tag)]);
+    return tag;
+}
+
+const struct subscriber *table_prefetch_slot(const struct table *table, uint32_t tag)
+{
+    size_t slot = home_slot(table, tag);
+    while (table->slots[slot].id != 0 && table->slots[slot].tag != tag)
+        slot = next_slot(table, slot);
+    if (table->slots[slot].id == 0)
+        return NULL;
+    const struct subscriber *subscriber = slot_at(table, table->slots[slot].id - 1);
+    __builtin_prefetch(subscriber, 1);
+    __builtin_prefetch((const char *)subscriber + CACHE_LINE, 1);
+    return subscriber;
+}
+
 /* Closes the gap: whatever lies behind it and could have stood there moves up. */
 static void index_remove(struct table *table, size_t gap)
 {

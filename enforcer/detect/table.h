@@ -76,6 +76,10 @@ int table_init(struct table *table, size_t max, uint64_t seed);
 void table_clear(struct table *table);
 
 struct subscriber *table_find(const struct table *table, const struct enf_prefix *key);
+/* The same in two steps for those who wait for memory: asks for the place in the index; then for the slot
+ * that is probably meant, which is returned (or NULL) and may be another one. */
+uint32_t table_prefetch_index(const struct table *table, const struct enf_prefix *key);
+const struct subscriber *table_prefetch_slot(const struct table *table, uint32_t tag);
 /* key is not in the table, and the table is not full. NULL without memory. */
 struct subscriber *table_add(struct table *table, const struct enf_prefix *key);
 void table_remove(struct table *table, struct subscriber *subscriber);

@@ -235,6 +235,31 @@ static void test_million(void **state)
     enf_detector_free(&det);
 }
 
+/* Asking for memory ahead changes nothing, whoever is asked for. */
+static void test_prefetch(void **state)
+{
+    (void)state;
+    struct enf_detector *det = new_detector(100);
+    struct enf_prefix prefixes[ENF_PREFETCH_MAX + 8];
+    const struct enf_prefix *keys[ENF_PREFETCH_MAX + 8];
+    for (uint32_t i = 0; i < ENF_PREFETCH_MAX + 8; i++) {
+        struct enf_addr addr = v4(0x0a000000 + i);
+        prefixes[i] = enf_prefix_host(&addr);
+        keys[i] = &prefixes[i];
+    }
+    for (uint32_t round = 0; round < 300; round++) {
+        enf_detector_prefetch(det, keys, round % (ENF_PREFETCH_MAX + 9));
+        for (uint32_t i = 0; i < 5; i++) /* from none to many connections, and conviction */
+            feed(det, 0x0a000000 + i * i, START + round * (i + 1) * SECOND,
+                 round % (3 * i + 1) + 100 * round);
+    }
+    struct enf_detector_stats stats = stats_of(det);
+    assert_int_equal(stats.subscribers, 5);
+    assert_int_equal(stats.observations, 1500);
+    assert_true(stats.convictions > 0);
+    enf_detector_free(&det);
+}
+
 static void test_top(void **state)
 {
     (void)state;
@@ -285,6 +310,7 @@ int main(void)
         TEST(test_silence),
         TEST(test_slow_subscriber_stays_small),
         TEST(test_million),
+        TEST(test_prefetch),
         TEST(test_top),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
