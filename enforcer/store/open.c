@@ -75,13 +75,16 @@ static int version_refused(struct enf_store *store, uint64_t version)
 static int header_check(struct enf_store *store, int fd)
 {
     unsigned char header[HEADER_LEN];
-    ssize_t len = pread(fd, header, sizeof(header), 0);
     struct stat st;
+    ssize_t len;
 
-    if (len < 0 || fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return enf_store_refused(store, -EIO, strerror(errno));
     if (!S_ISREG(st.st_mode))
         return enf_store_refused(store, -EMEDIUMTYPE, "is no regular file");
+    len = pread(fd, header, sizeof(header), 0);
+    if (len < 0)
+        return enf_store_refused(store, -EIO, strerror(errno));
     if (len == 0)
         return 0;
     if (len < HEADER_LEN || memcmp(header, "SQLite format 3", 16) != 0)

@@ -65,7 +65,8 @@ static const char *const STATEMENTS[ENF_STATEMENT_COUNT] = {
     [ENF_STATEMENT_HISTORY_SINCE] =
         "SELECT family, addr, len, time, action, level, until, reason, actor, ticket, ''"
         " FROM history WHERE time>=?1 AND (?2='' OR action=?2) ORDER BY time, id",
-    [ENF_STATEMENT_EVIDENCE_COUNT] = "SELECT coalesce(sum(bytes), 0) FROM evidence",
+    [ENF_STATEMENT_EVIDENCE_COUNT] =
+        "SELECT CAST(total(min(max(bytes, 0), 4194304)) AS INTEGER) FROM evidence",
     [ENF_STATEMENT_EVIDENCE_ADD] = "INSERT OR REPLACE INTO evidence VALUES(?,?,?)",
     [ENF_STATEMENT_EVIDENCE_DELETE] = "DELETE FROM evidence WHERE history=? RETURNING bytes",
     [ENF_STATEMENT_EVIDENCE_FIRST] = "SELECT min(history) FROM evidence",

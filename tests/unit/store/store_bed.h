@@ -152,6 +152,21 @@ static inline struct enf_quarantine entry(const char *text, uint64_t hours)
     return q;
 }
 
+static inline void same_entry(const struct enf_quarantine *a, const struct enf_quarantine *b)
+{
+    assert_true(enf_prefix_equal(&a->subscriber, &b->subscriber));
+    assert_int_equal(a->net, b->net);
+    assert_int_equal(a->forced, b->forced);
+    assert_int_equal(a->level, b->level);
+    assert_true(a->since_ms == b->since_ms);
+    assert_true(a->until_ms == b->until_ms);
+    assert_int_equal(a->convictions, b->convictions);
+    assert_string_equal(a->reason, b->reason);
+    assert_string_equal(a->actor, b->actor);
+    assert_string_equal(a->ticket, b->ticket);
+    assert_string_equal(a->group, b->group);
+}
+
 /* What a walk over the quarantine gave. */
 struct rows {
     struct enf_quarantine items[32];
