@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A SYN with addresses, ports and initial sequence number of one seen this long ago is the same connection.
- */
+/* A SYN that repeats addresses, ports and sequence number of one seen less than this ago is no new
+ * connection. */
 #define ENF_RETRANSMISSION_MS (240ULL * 1000)
 /* Room for so many of them a subscriber: the largest limit on connections of its settings, as a power of two,
  * but not less than the first number and not more than the second. When it is almost full, those seen first
@@ -39,9 +39,8 @@ struct enf_detector; /* private to detect/ */
 
 struct enf_detector_params {
     size_t max_subscribers; /* 1 to ENF_DETECTOR_SUBSCRIBERS_MAX */
-    size_t
-        max_bytes; /* for what active subscribers need beyond their slot; 0: 256 a subscriber, and 16 MiB */
-    uint64_t seed; /* random: strangers choose the keys of the hash tables */
+    size_t max_bytes;       /* beyond the subscribers' slots; 0: 256 for each of them, and 16 MiB */
+    uint64_t seed;          /* random: strangers choose the keys of the hash tables */
 };
 #define ENF_DETECTOR_SUBSCRIBERS_MAX 100000000
 
