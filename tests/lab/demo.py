@@ -17,7 +17,7 @@ from node import LabError
 
 KEEP = os.environ.get("KEEP", "") not in ("", "0", "no")
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-CUSTOMER, BOT, BOT6 = "100.64.0.7", "100.64.0.66", "2001:db8:1000:4200::/56"
+CUSTOMER, BOT, BOT6 = "100.64.0.7", "100.64.0.66", "2001:db8:1000:2200::/56"
 CONFIG = """\
 interfaces: {{subscriber: [sub0, sub1], upstream: [up0]}}
 relays:
@@ -34,7 +34,7 @@ groups:
     prefixes: [100.64.1.0/24, "2001:db8:1000:4000::/50"]
     policy: inspect
 quarantine: {{level: smtp, duration: 1h}}
-aggregate: 1s
+aggregate: 10s
 control: {{socket: {dir}/enforcer/control.sock, admins: [root]}}
 events: [{{type: file, path: {dir}/enforcer/events.json}}]
 state: {dir}/enforcer/state
@@ -259,8 +259,9 @@ class Demo:
         if done.returncode != 0:
             raise Failed(f"enforcerctl {args[0]}: {done.stderr.strip()}")
         text = done.stdout.splitlines()
-        cut = [f"... {len(text) - lines} more lines"] if len(text) > lines else []
-        self.story.show("\n".join(text[:lines] + cut))
+        if len(text) > lines:
+            text = [*text[:lines - 5], f"  ... {len(text) - lines} more lines ...", *text[-5:]]
+        self.story.show("\n".join(text))
         return done.stdout
 
 

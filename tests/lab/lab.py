@@ -21,7 +21,7 @@ import time
 from node import LabError, Node, kill_recorded, start_time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("ENFORCER_BUILD", ROOT / "build"))
+BUILD = pathlib.Path(os.environ.get("ENFORCER_BUILD", ROOT / "build")).resolve()
 PREFIX = "enflab"
 BASE = pathlib.Path("/tmp")
 

@@ -2,6 +2,7 @@
 """Traffic of the lab: TCP attempts, raw frames, sniffers, servers, and waiting by polling."""
 import contextlib
 import errno
+import select
 import socket
 import struct
 import subprocess
@@ -180,17 +181,21 @@ class Sniffer:
         self._match, self._outgoing, self._store = match, outgoing, store
         self.packets, self.count = [], 0
         self._lost = 0
+        self._end, self._stop = socket.socketpair()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
 
     def _loop(self):
-        self.sock.settimeout(0.2)
-        while self.sock.fileno() >= 0:
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        poll.register(self._end, select.POLLIN)
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            if self._end.fileno() in ready:
+                return
             try:
                 frame, where = self.sock.recvfrom(65600)
-            except TimeoutError:
-                continue
-            except OSError:
+            except OSError:  # the interface is gone: the lab ends
                 return
             if where[1] not in ETH.values() or (where[2] == PACKET_OUTGOING and not self._outgoing):
                 continue
@@ -217,8 +222,10 @@ class Sniffer:
         self.count = 0
 
     def close(self):
+        self._stop.close()
+        self._thread.join(5)
         self.sock.close()
-        self._thread.join(2)
+        self._end.close()
 
     def __enter__(self):
         return self

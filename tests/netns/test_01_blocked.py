@@ -80,7 +80,7 @@ def test_anywhere(gate, family):
     event = gate.daemon.wait_event("egress-blocked", sub.name)
     assert event["source"]["ip"] == sub.address and event["event"]["outcome"]
     assert event["enforcer"]["group"] == "residential" and event["enforcer"]["policy"] == "block"
-    wait_for("four connections", lambda: gate.connections(sub) == 4)
+    wait_for("four connections", lambda: gate.show(sub)["connections_total"] == 4)
 
 
 def test_reports_are_summed_up(gate, family):

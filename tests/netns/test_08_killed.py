@@ -138,7 +138,7 @@ def test_sigkill(gate, convicts):
     sent = watch.end()
     assert sent[0] > 3500 and sent[1] > 1500
     status = gate.daemon.ok("status")
-    assert status["coverage"]["desired"] == status["coverage"]["kernel"] >= len(known), status["coverage"]
+    assert status["coverage"]["desired"] == status["coverage"]["enforced"] >= len(known), status["coverage"]
 
 
 def test_a_second_daemon_refuses(gate):
