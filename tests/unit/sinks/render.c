@@ -9,6 +9,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,30 @@ static void test_every_action_is_valid_ecs(void **state)
         check(json, name, "enforcer.run", "r1");
         json_decref(json);
     }
+}
+
+/* Users read there what an event means. Run from the top of the tree, as make does. */
+static void test_every_action_is_documented(void **state)
+{
+    FILE *f = fopen("docs/events.md", "re");
+    char *text = calloc(1, 1 << 20);
+
+    (void)state;
+    if (!f) {
+        free(text);
+        skip();
+    }
+    assert_true(fread(text, 1, (1 << 20) - 1, f) > 0);
+    fclose(f);
+    for (int action = 0; action < ENF_EVENT_ACTION_COUNT; action++) {
+        const char *name = enf_event_action_name((enum enf_event_action)action);
+        char title[64];
+
+        snprintf(title, sizeof(title), "### `%s`\n", name);
+        if (!strstr(text, title))
+            fail_msg("%s is not in docs/events.md", name);
+    }
+    free(text);
 }
 
 static void test_action_out_of_range(void **state)
@@ -360,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_action_is_valid_ecs),
+        cmocka_unit_test(test_every_action_is_documented),
         cmocka_unit_test(test_action_out_of_range),
         cmocka_unit_test(test_all_fields),
         cmocka_unit_test(test_absent_fields),
