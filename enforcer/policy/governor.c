@@ -45,7 +45,7 @@ static int window_grow(struct counter *counter, uint32_t cap)
 
     if (!times_ms)
         return -ENOMEM;
-    for (uint32_t i = 0; i < counter->len; i++)
+    for (uint32_t i = 0; counter->cap && i < counter->len; i++)
         times_ms[i] = counter->times_ms[(counter->head + i) % counter->cap];
     free(counter->times_ms);
     counter->times_ms = times_ms;

@@ -36,7 +36,8 @@ static int grow(struct enf_keymap *map)
         if (map->slots[i].value)
             larger.slots[slot_of(&larger, &map->slots[i].key)] = map->slots[i];
     free(map->slots);
-    *map = larger;
+    map->slots = larger.slots;
+    map->slots_len = larger.slots_len;
     return 0;
 }
 
@@ -47,9 +48,12 @@ uint32_t enf_keymap_find(const struct enf_keymap *map, const struct enf_key *key
 
 int enf_keymap_add(struct enf_keymap *map, const struct enf_key *key, uint32_t value)
 {
+    size_t slot;
+
     if ((map->used + 1) * 2 > map->slots_len && grow(map) < 0)
         return -ENOMEM;
-    map->slots[slot_of(map, key)] = (struct enf_keymap_slot){*key, value};
+    slot = slot_of(map, key);
+    map->slots[slot] = (struct enf_keymap_slot){*key, value};
     map->used++;
     return 0;
 }

@@ -149,19 +149,26 @@ struct flatten {
     struct open_net open[130];
 };
 
+/* Whether the last range ends just before at, with the same level and end: then the two are one. */
+static bool is_continued(const struct flatten *flat, const struct open_net *net)
+{
+    struct enf_addr end;
+
+    if (!flat->len || flat->items[flat->len - 1].level != net->level ||
+        flat->items[flat->len - 1].until_ms != net->until_ms)
+        return false;
+    end = flat->items[flat->len - 1].range.last;
+    return enf_addr_increment(&end) && enf_addr_equal(&end, &flat->at);
+}
+
 /* Settles from at to last with what the innermost open net says. */
 static void range_emit(struct flatten *flat, const struct enf_addr *last)
 {
     const struct open_net *net = &flat->open[flat->depth - 1];
-    struct enf_quarantine_range *item = flat->len ? &flat->items[flat->len - 1] : NULL;
-    struct enf_addr end;
 
-    if (item && item->level == net->level && item->until_ms == net->until_ms) {
-        end = item->range.last;
-        if (enf_addr_increment(&end) && enf_addr_equal(&end, &flat->at)) {
-            item->range.last = *last;
-            return;
-        }
+    if (is_continued(flat, net)) {
+        flat->items[flat->len - 1].range.last = *last;
+        return;
     }
     flat->items[flat->len++] = (struct enf_quarantine_range){
         .range = {flat->at, *last},
@@ -202,15 +209,16 @@ static void net_open(struct flatten *flat, const struct enf_prefix *prefix, enum
     };
 }
 
-/* A net adds at most two ranges: its own, and what follows it inside the one around it. */
+/* Opening a net emits one range at most, closing all that are open one each. */
 static int items_reserve(struct flatten *flat)
 {
-    size_t cap = flat->cap ? flat->cap * 2 : 64;
+    size_t need = flat->len + sizeof(flat->open) / sizeof(flat->open[0]) + 1;
+    size_t cap = flat->cap ? flat->cap : 256;
     struct enf_quarantine_range *items;
 
-    if (flat->len + sizeof(flat->open) / sizeof(flat->open[0]) + 1 <= flat->cap)
+    if (flat->items && need <= flat->cap)
         return 0;
-    while (cap < flat->len + sizeof(flat->open) / sizeof(flat->open[0]) + 1)
+    while (cap < need)
         cap *= 2;
     items = realloc(flat->items, cap * sizeof(*items));
     if (!items)

@@ -136,8 +136,10 @@ static uint64_t priority(const struct enf_quarantine_table *table, uint32_t id)
 
 _Static_assert(sizeof(struct enf_prefix) == 18, "family, 16 bytes in network order, length: no padding");
 
-/* The order of enf_prefix_cmp, which is that of the memory, and then by rank. Inlined: this is where the time goes. */
-static inline int key_cmp(const struct enf_quarantine_node *node, const struct enf_prefix *prefix, uint8_t rank)
+/* The order of enf_prefix_cmp, which is that of the memory, and then by rank. Inlined: this is where the time
+ * goes. */
+static inline int key_cmp(const struct enf_quarantine_node *node, const struct enf_prefix *prefix,
+                          uint8_t rank)
 {
     int order = memcmp(&node->prefix, prefix, sizeof(*prefix));
 
@@ -241,7 +243,6 @@ uint32_t enf_quarantine_next(const struct enf_quarantine_table *table, uint32_t 
 }
 
 /* Depth is logarithmic with overwhelming probability: nobody outside knows the seed. */
-// NOLINTNEXTLINE(misc-no-recursion)
 static int walk_from(const struct enf_quarantine_table *table, uint32_t id, int (*fn)(void *ctx, uint32_t id),
                      void *ctx)
 {

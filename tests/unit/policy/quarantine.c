@@ -59,7 +59,7 @@ static void test_meet(void **state)
         assert_int_equal(add(bed, entry("192.0.2.1", row->first_level, row->first_hours), row->how), 0);
         forget(bed);
         assert_int_equal(add(bed, entry("192.0.2.1", row->level, row->hours), row->how), 0);
-        if (strcmp(bed->heard.told, row->told) || strcmp(bed->heard.elements, row->elements) ||
+        if (strcmp(bed->heard.told, row->told) != 0 || strcmp(bed->heard.elements, row->elements) != 0 ||
             enf_quarantine_count(bed->table) != row->count)
             fail_msg("%s: told \"%s\", elements \"%s\", %zu entries", row->name, bed->heard.told,
                      bed->heard.elements, enf_quarantine_count(bed->table));

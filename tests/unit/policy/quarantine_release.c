@@ -69,7 +69,7 @@ static void test_release(void **state)
         assert_int_equal(enf_quarantine_release(bed->table, &part, &bed->sink, &released), 0);
         assert_int_equal(enf_quarantine_list(bed->table, NULL, 100, note_left, left, &more), 0);
         assert_false(more);
-        if (strcmp(bed->heard.told, row->told) || strcmp(left, row->left))
+        if (strcmp(bed->heard.told, row->told) != 0 || strcmp(left, row->left) != 0)
             fail_msg("%s: told \"%s\", left \"%s\"", row->name, bed->heard.told, left);
         assert_int_equal(released == 0, row->told[0] == '\0');
         enf_quarantine_release(bed->table, &all4, NULL, &released);
