@@ -51,12 +51,12 @@ int enf_addr_parse(const char *text, struct enf_addr *out)
     return 0;
 }
 
-/* One to three digits, nothing else, at most max; -1 otherwise. */
+/* One to three digits, nothing else and no zero in front, at most max; -1 otherwise. */
 static int parse_len(const char *text, int max)
 {
     int len = 0;
 
-    if (!*text || strlen(text) > 3)
+    if (!*text || strlen(text) > 3 || (text[0] == '0' && text[1]))
         return -1;
     for (; *text; text++) {
         if (*text < '0' || *text > '9')
@@ -114,7 +114,7 @@ const char *enf_addr_str(const struct enf_addr *addr, char *buf, size_t buf_len)
 const char *enf_prefix_str(const struct enf_prefix *prefix, char *buf, size_t buf_len)
 {
     enf_addr_str(&prefix->addr, buf, buf_len);
-    if (prefix->addr.family != ENF_FAMILY_NONE && !enf_prefix_is_host(prefix)) {
+    if (buf_len > 0 && prefix->addr.family != ENF_FAMILY_NONE && !enf_prefix_is_host(prefix)) {
         size_t used = strlen(buf);
         snprintf(buf + used, buf_len - used, "/%u", prefix->len);
     }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define YEAR_9999_MS 253402300799999ULL /* its last millisecond: years have four digits */
+
 struct unit {
     char letter;
     uint64_t ms;
@@ -107,7 +109,10 @@ int enf_time_parse(const char *text, uint64_t *out_wall_ms)
               (tm.tm_hour = digits(&p, 2)) >= 0 && expect(&p, ':') && (tm.tm_min = digits(&p, 2)) >= 0 &&
               expect(&p, ':') && (tm.tm_sec = digits(&p, 2)) >= 0;
 
-    if (!ok || tm.tm_mon > 12 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+    /* A leap second, only ever the last of a day, is the first of the next one to us. */
+    int leap = tm.tm_hour == 23 && tm.tm_min == 59 && tm.tm_sec == 60;
+    if (!ok || tm.tm_mon > 12 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+        tm.tm_sec > 59 + leap)
         return -EINVAL;
     if (expect(&p, '.')) {
         uint64_t scale = 100;
@@ -121,11 +126,15 @@ int enf_time_parse(const char *text, uint64_t *out_wall_ms)
         return -EINVAL;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
+    tm.tm_sec -= leap;
     int day = tm.tm_mday;
     time_t seconds = timegm(&tm);
     if (seconds < 0 || tm.tm_mday != day) /* 31 April becomes 1 May: no such date */
         return -EINVAL;
-    *out_wall_ms = (uint64_t)seconds * 1000 + fraction_ms;
+    uint64_t wall_ms = ((uint64_t)seconds + (uint64_t)leap) * 1000 + fraction_ms;
+    if (wall_ms > YEAR_9999_MS)
+        return -EINVAL;
+    *out_wall_ms = wall_ms;
     return 0;
 }
 
