@@ -70,7 +70,7 @@ static void print_event(const struct ctl *ctl, const json_t *event)
     print_flow(event);
     print_count(event);
     part("level ", text_at(event, "enforcer.level"));
-    if (json_at(event, "enforcer.until"))
+    if (json_at(event, "enforcer.until") && strcmp(action, "released") != 0) /* it is over */
         part("until ", until_at(ctl, event, "enforcer.until", buf));
     part("by ", text_at(event, "enforcer.actor"));
     part("ticket ", text_at(event, "enforcer.ticket"));

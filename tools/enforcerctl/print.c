@@ -109,10 +109,13 @@ const char *span_text(uint64_t ms, char buf[PRINT_TIME_LEN])
         uint64_t seconds;
         char unit;
     } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
-    uint64_t seconds = ms / 1000;
+    uint64_t seconds = (ms + 500) / 1000;
+    uint64_t step =
+        seconds >= 86400 ? 3600 : (seconds >= 60 ? 60 : 1); /* of the smallest unit that is told */
     size_t i = 0;
     int len;
 
+    seconds = (seconds + step / 2) / step * step;
     while (i < 3 && seconds < units[i].seconds)
         i++;
     len = snprintf(buf, PRINT_TIME_LEN, "%llu%c", (unsigned long long)(seconds / units[i].seconds),

@@ -98,6 +98,12 @@ static void print_windows(const struct ctl *ctl, const json_t *show)
         printf("score       %.2f of the nearest limit\n", json_real_value(json_at(show, "score")));
 }
 
+/* Without "(2d ago)": a history is full of times. */
+static const char *end_of(const json_t *entry, char buf[PRINT_TIME_LEN])
+{
+    return json_is_null(json_at(entry, "until")) ? "forever" : time_at(entry, "until", buf);
+}
+
 static void print_history(const struct ctl *ctl, const json_t *history)
 {
     static const char *const headers[] = {"TIME", "WHAT", "LEVEL", "UNTIL", "BY", "TICKET", "REASON"};
@@ -115,7 +121,7 @@ static void print_history(const struct ctl *ctl, const json_t *history)
         table_cell(table, PRINT_PLAIN, "%s", time_at(entry, "time", time));
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "action"));
         table_cell(table, PRINT_PLAIN, "%s", quarantined ? level : "");
-        table_cell(table, PRINT_PLAIN, "%s", quarantined ? until_at(ctl, entry, "until", until) : "");
+        table_cell(table, PRINT_PLAIN, "%s", quarantined ? end_of(entry, until) : "");
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "actor"));
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "ticket"));
         table_cell(table, PRINT_PLAIN, "%s", text_at(entry, "reason"));
