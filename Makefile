@@ -110,7 +110,7 @@ $(foreach r,$(ROOMS),$(eval $(call unit,$(r))))
 
 .PHONY: unit-build unit
 unit-build: $(UNIT_BIN)
-unit: unit-build
+unit: unit-build $(BUILD)/enforcerctl
 	tests/run-unit $(UNIT_BIN)
 
 .PHONY: clean

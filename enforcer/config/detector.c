@@ -35,7 +35,7 @@ static const struct enf_row distinct_rows[] = {
      .read = enf_read_number,
      ENF_ROW_FIELD(struct enf_detector_part, settings.distinct_destinations.count),
      .required = "a number of destinations",
-     .arg.range = {.min = 1, .max = ENF_WINDOW_CONNECTIONS_MAX}},
+     .arg.range = {.min = 1, .max = ENF_DISTINCT_MAX}},
     {.key = "per",
      .read = enf_read_duration,
      ENF_ROW_FIELD(struct enf_detector_part, settings.distinct_destinations.per_ms),

@@ -143,6 +143,9 @@ static void tell_change(struct enf_daemon *d, const struct enf_change_told *told
     case ENF_QUARANTINE_UNCHANGED:
         return;
     }
+    const struct enf_group *group = enf_group_find(&d->running->groups, &entry->subscriber.addr);
+    if (d->mode == ENF_MODE_OBSERVE || (group && group->policy == ENF_POLICY_OBSERVE))
+        event.outcome = ENF_OUTCOME_UNKNOWN; /* recorded, nothing is dropped */
     enf_text_copy(event.reason, sizeof event.reason, reason && *reason ? reason : entry->reason);
     enf_text_copy(event.actor, sizeof event.actor, actor ? actor : entry->actor);
     enf_text_copy(event.ticket, sizeof event.ticket, entry->ticket);

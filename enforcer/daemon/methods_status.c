@@ -53,10 +53,49 @@ static json_t *group_counters(const struct enf_group *group, const json_t *count
     return out;
 }
 
-static json_t *groups_json(const struct enf_daemon *d, const json_t *counters)
+#define SEEN_MAX 200000 /* a walk over more subscribers than that would hold the worker up */
+
+struct seen {
+    const struct enf_running *running;
+    uint64_t *groups;
+};
+
+static int count_seen(void *ctx, const struct enf_detector_top *subscriber)
+{
+    struct seen *seen = ctx;
+    const struct enf_group *group = enf_group_find(&seen->running->groups, &subscriber->subscriber.addr);
+
+    if (group)
+        seen->groups[group - seen->running->config->groups]++;
+    return 0;
+}
+
+/* How many subscribers of each group the detector knows; NULL where that would take too long. */
+static uint64_t *subscribers_seen(struct enf_daemon *d)
+{
+    struct seen seen = {.running = d->running};
+    struct enf_detector_stats stats;
+
+    seen.groups = calloc(d->running->config->groups_len + 1, sizeof *seen.groups);
+    if (!seen.groups)
+        return NULL;
+    pthread_mutex_lock(&d->worker.lock);
+    enf_detector_stats(d->worker.detector, &stats);
+    if (stats.subscribers <= SEEN_MAX)
+        enf_detector_each(d->worker.detector, count_seen, &seen);
+    pthread_mutex_unlock(&d->worker.lock);
+    if (stats.subscribers > SEEN_MAX) {
+        free(seen.groups);
+        return NULL;
+    }
+    return seen.groups;
+}
+
+static json_t *groups_json(struct enf_daemon *d, const json_t *counters)
 {
     const struct enf_config *config = d->running->config;
     json_t *list = json_array();
+    uint64_t *seen = subscribers_seen(d);
 
     for (size_t i = 0; list && i < config->groups_len; i++) {
         const struct enf_group *group = &config->groups[i];
