@@ -55,8 +55,7 @@ static void sort(struct items *list)
         qsort(list->items, list->len, sizeof *list->items, item_order);
 }
 
-/* --- desired
- * -------------------------------------------------------------------------------------------------- */
+/* --- desired --- */
 
 static int collect_desired(void *ctx, const struct enf_quarantine *entry)
 {
@@ -137,8 +136,7 @@ int enf_enforce_all(struct enf_daemon *d)
     return err;
 }
 
-/* --- enforced
- * ------------------------------------------------------------------------------------------------- */
+/* --- enforced --- */
 
 struct kernel_reading {
     struct items *list;
@@ -221,8 +219,7 @@ static int check_nets(struct enf_daemon *d, enum enf_family family, size_t *desi
     return err;
 }
 
-/* --- the difference
- * ------------------------------------------------------------------------------------------- */
+/* --- the difference --- */
 
 static bool same_end(uint64_t a, uint64_t b)
 {

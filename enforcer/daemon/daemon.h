@@ -71,8 +71,7 @@ struct enf_daemon {
     uint64_t pruned_ms; /* when old history was last removed; steady clock */
 };
 
-/* --- start.c
- * ------------------------------------------------------------------------------------------------- */
+/* --- start.c --- */
 struct enf_options {
     const char *config;
     int ready_fd; /* gets one byte when the daemon is in force, and is closed; -1: nobody waits */
@@ -82,8 +81,7 @@ int enf_daemon_run(const struct enf_options *options);
 /* Ruleset and quarantine from the state into the kernel, without a queue listener, and end. The exit code. */
 int enf_daemon_install(const char *config);
 
-/* --- tell.c: events
- * ------------------------------------------------------------------------------------------ */
+/* --- tell.c: events --- */
 /* Fills in what every event has and gives it to the hub. time_ms 0: now. */
 void enf_tell(struct enf_daemon *d, struct enf_event *event);
 /* One with a text and nothing else. */
@@ -92,8 +90,7 @@ void enf_tell_text(struct enf_daemon *d, enum enf_event_action action, enum enf_
 /* For people at the terminal or in the journal: stderr. subsystem is a word. */
 void enf_log_line(const char *subsystem, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* --- enforce.c: quarantine, from a wish to kernel, disk and event
- * --------------------------------------------- */
+/* --- enforce.c: quarantine, from a wish to kernel, disk and event --- */
 /* Adds entries, all or none. When it returns 0, kernel and disk have them and the events are told; under
  * observe the kernel's elements are there as well, they only drop nothing. -ENOSPC, -EINVAL, -ENOMEM of the
  * table; -EIO where the disk refused, other -errno of the kernel: then nothing has changed. */
@@ -110,8 +107,7 @@ int enf_enforce_all(struct enf_daemon *d);
  */
 int enf_enforce_compare(struct enf_daemon *d, bool adopt);
 
-/* --- ruleset and relays: install.c
- * ---------------------------------------------------------------------------- */
+/* --- ruleset and relays: install.c --- */
 /* Renders for running and mode, loads, fills the queue in. *error: nft's words, the caller frees. */
 int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error);
 /* The relays of the file and by hand, less what is quarantined with force, into the kernel and the worker's
@@ -122,21 +118,31 @@ int enf_install_view(struct enf_daemon *d);
 int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes);
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error);
 
-/* --- reports.c: what workers say
- * ------------------------------------------------------------------------------ */
+/* --- reports.c: what workers say --- */
 void enf_reports_handle(struct enf_daemon *d);
 /* Tells the kernel's meter on which interfaces the governor holds. */
 int enf_governor_to_kernel(struct enf_daemon *d);
 
-/* --- methods*.c
- * ----------------------------------------------------------------------------------------------- */
+/* --- methods*.c --- */
 extern const struct enf_control_method enf_methods[];
 extern const size_t enf_methods_len;
 
-/* --- start.c, more
- * --------------------------------------------------------------------------------------------- */
+/* --- start.c, more --- */
 /* The desired quarantine anew from the store. */
 int enf_load_quarantine(struct enf_daemon *d);
+/* --- remember.c --- */
+/* Opens the store and reads all that it has. 0 or negative, then it has said why. */
+int enf_remember(struct enf_daemon *d);
+/* The governor's trips to the disk, and back. */
+void enf_remember_governor(struct enf_daemon *d);
+void enf_recall_governor(struct enf_daemon *d);
+/* --- loop.c --- */
+int enf_loop_open(struct enf_daemon *d);
+/* Runs until a signal ends it. */
+void enf_loop_run(struct enf_daemon *d);
+void enf_loop_close(struct enf_daemon *d);
+/* For the mailbox: from any thread. */
+void enf_loop_wake(void *ctx);
 /* Principals of the configuration as the control room wants them; cleared by the caller. 0 or -ENOMEM. */
 int enf_principals_make(const struct enf_config *config, struct enf_control_access *out);
 void enf_principals_clear(struct enf_control_access *access);

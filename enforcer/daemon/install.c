@@ -61,8 +61,7 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
     return enf_kernel_rule_count(d->kernel, &d->rules_expected);
 }
 
-/* --- relays
- * --------------------------------------------------------------------------------------------------- */
+/* --- relays --- */
 
 struct prefixes {
     struct enf_prefix *items;
@@ -175,8 +174,7 @@ int enf_install_view(struct enf_daemon *d)
     return 0;
 }
 
-/* --- mode and reload
- * ------------------------------------------------------------------------------------------ */
+/* --- mode and reload --- */
 
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error)
 {

@@ -224,6 +224,7 @@ METHOD(enf_method_governor_reset)
     enf_governor_each(d->worker.governor, add_interface, list);
     enf_governor_reset(d->worker.governor, NULL);
     pthread_mutex_unlock(&d->worker.lock);
+    enf_remember_governor(d);
     int err = enf_governor_to_kernel(d);
     if (err < 0) {
         json_decref(list);

@@ -96,9 +96,7 @@ int enf_enforce_failed(struct enf_daemon *d, int err, struct enf_control_error *
     }
 }
 
-/* --- add
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- add --- */
 
 struct add_request {
     const char *reason;
@@ -167,8 +165,12 @@ static void make_entry(struct enf_daemon *d, const struct enf_prefix *given, con
     enf_text_copy(out->actor, sizeof out->actor, caller->actor);
     enf_text_copy(out->ticket, sizeof out->ticket, r->ticket);
     const struct enf_group *group = enf_group_find(&d->running->groups, &out->subscriber.addr);
-    if (group)
-        enf_text_copy(out->group, sizeof out->group, group->name);
+    if (!group)
+        return;
+    enf_text_copy(out->group, sizeof out->group, group->name);
+    /* The next customer of a dynamic address must not inherit it, whatever was asked for. */
+    if (group->addresses == ENF_ADDRESSES_DYNAMIC && out->until_ms > now_ms + group->lease_ms)
+        out->until_ms = now_ms + group->lease_ms;
 }
 
 METHOD(enf_method_quarantine_add)
@@ -205,8 +207,7 @@ METHOD(enf_method_quarantine_add)
     return enf_done(json_pack("{s:o}", "quarantined", list), result, error);
 }
 
-/* --- release
- * ------------------------------------------------------------------------------------------------------ */
+/* --- release --- */
 
 struct release_list {
     struct enf_daemon *d;
@@ -257,9 +258,7 @@ METHOD(enf_method_quarantine_release)
     return enf_done(json_pack("{s:o}", "released", released.list), result, error);
 }
 
-/* --- list
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- list --- */
 
 struct page {
     struct enf_daemon *d;
@@ -302,8 +301,7 @@ METHOD(enf_method_quarantine_list)
                     result, error);
 }
 
-/* --- reassigned
- * ---------------------------------------------------------------------------------------------------- */
+/* --- reassigned --- */
 
 static int reassign(struct enf_daemon *d, const struct enf_prefix *subscriber, const char *actor)
 {

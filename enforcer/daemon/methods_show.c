@@ -61,12 +61,14 @@ static int add_history(void *ctx, const struct enf_store_history *line)
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:o}", "time", enf_time_str(line->time_ms, time, sizeof time),
         "subscriber", enf_prefix_str(&line->subscriber, subscriber, sizeof subscriber), "action",
-        line->action ? line->action : "", "reason", enf_control_text(line->reason ? line->reason : ""),
-        "actor", enf_control_text(line->actor ? line->actor : ""), "ticket",
-        line->ticket && *line->ticket ? enf_control_text(line->ticket) : json_null(), "level",
+        line->action, "reason", enf_control_text(line->reason), "actor", enf_control_text(line->actor),
+        "ticket", *line->ticket ? enf_control_text(line->ticket) : json_null(), "level",
         enf_level_name(line->level), "until", enf_time_json(line->until_ms));
 
-    return json_array_append_new(ctx, object) < 0 ? -ENOMEM : 0;
+    if (json_array_append_new(ctx, object) < 0)
+        return -ENOMEM;
+    /* What was before belongs to another customer. */
+    return strcmp(line->action, "reassigned") == 0 ? 1 : 0;
 }
 
 /* Evidence of the last conviction: the detector's while it remembers, else what the store has. */
@@ -78,7 +80,9 @@ static int take_evidence(void *ctx, const struct enf_store_history *line)
 {
     struct stored_evidence *s = ctx;
 
-    if (!line->evidence || !line->action || strcmp(line->action, "convicted") != 0)
+    if (strcmp(line->action, "reassigned") == 0)
+        return 1; /* what was before belongs to another customer */
+    if (!*line->evidence || strcmp(line->action, "convicted") != 0)
         return 0;
     s->object = json_loads(line->evidence, 0, NULL);
     return s->object ? 1 : 0;
@@ -181,9 +185,7 @@ METHOD(enf_method_show)
     return enf_done(out, result, error);
 }
 
-/* --- top
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- top --- */
 
 METHOD(enf_method_top)
 {
@@ -225,8 +227,7 @@ METHOD(enf_method_top)
     return enf_done(json_pack("{s:s, s:o}", "by", orders[by], "subscribers", list), result, error);
 }
 
-/* --- ruleset
- * -------------------------------------------------------------------------------------------------------- */
+/* --- ruleset --- */
 
 METHOD(enf_method_ruleset)
 {

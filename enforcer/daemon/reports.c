@@ -210,6 +210,7 @@ static void tell_tripped(struct enf_daemon *d, const struct enf_report *report)
              *report->event.interface ? report->event.interface : "(unknown)");
     event.count = d->running->config->quarantine.governor.convictions;
     enf_tell(d, &event);
+    enf_remember_governor(d);
     int err = enf_governor_to_kernel(d);
     if (err < 0)
         enf_log_line("governor", "the kernel's meter could not be told: %s", strerror(-err));

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The control thread's loop: timers, signals, the worker's mail, and the way down. */
+#include "enforcer/daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+static void on_mail(uv_async_t *handle)
+{
+    enf_reports_handle(handle->data);
+}
+
+void enf_loop_wake(void *ctx)
+{
+    struct enf_daemon *d = ctx;
+
+    uv_async_send(&d->mail);
+}
+
+/* Often while it costs little, seldom where the sets are large: never more than some percent of the time. */
+static void maybe_compare(struct enf_daemon *d)
+{
+    uint64_t now_ms = enf_clock_steady_ms();
+    uint64_t wait_ms = 5000 + enf_quarantine_count(d->quarantine) / 10;
+
+    if (now_ms < d->coverage.checked_steady_ms + wait_ms)
+        return;
+    d->coverage.checked_steady_ms = now_ms;
+    int err = enf_enforce_compare(d, true);
+    if (err < 0)
+        enf_log_line("coverage", "could not be checked: %s", strerror(-err));
+}
+
+#define PRUNE_EVERY_MS (600 * 1000)
+#define PRUNE_LINES    5000 /* at once: the loop has other work */
+
+/* History older than the memory serves nobody. */
+static void prune(struct enf_daemon *d)
+{
+    uint64_t steady_ms = enf_clock_steady_ms(), wall_ms = enf_clock_wall_ms();
+    uint64_t memory_ms = d->running->config->quarantine.memory_ms;
+
+    if (steady_ms < d->pruned_ms + PRUNE_EVERY_MS || wall_ms < memory_ms)
+        return;
+    d->pruned_ms = steady_ms;
+    enf_history_prune(d->history, wall_ms, memory_ms);
+    if (enf_store_history_prune(d->store, wall_ms - memory_ms, PRUNE_LINES, NULL) < 0)
+        enf_log_line("state", "old history could not be removed: %s", enf_store_message(d->store));
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    struct enf_daemon *d = timer->data;
+    uint64_t lost = enf_mailbox_lost(&d->mailbox);
+
+    enf_hub_tick(d->hub, enf_clock_steady_ms());
+    enf_quarantine_expire(d->would, enf_clock_wall_ms(), 0, NULL);
+    if (lost > d->reports_lost_told) {
+        enf_tell_text(d, ENF_EVENT_TELEMETRY_LOST, ENF_OUTCOME_FAILURE, NULL,
+                      "%llu reports of the worker did not fit into the mailbox",
+                      (unsigned long long)(lost - d->reports_lost_told));
+        d->reports_lost_told = lost;
+    }
+    prune(d);
+    maybe_compare(d);
+}
+
+static void on_close(uv_handle_t *handle)
+{
+    (void)handle;
+}
+
+static void close_walk(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle) && handle->type != UV_NAMED_PIPE)
+        uv_close(handle, on_close);
+}
+
+static void stop(struct enf_daemon *d)
+{
+    d->stopping = true;
+    enf_tell_text(d, ENF_EVENT_STOPPED, ENF_OUTCOME_SUCCESS, NULL, "the kernel rules stay in place");
+    enf_control_stop(&d->control);
+    uv_timer_stop(&d->second);
+    uv_timer_stop(&d->expiry);
+    uv_close((uv_handle_t *)&d->mail, on_close);
+    uv_close((uv_handle_t *)&d->second, on_close);
+    uv_close((uv_handle_t *)&d->expiry, on_close);
+    for (size_t i = 0; i < 3; i++)
+        uv_close((uv_handle_t *)&d->signals[i], on_close);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct enf_daemon *d = handle->data;
+    struct enf_config_errors errors = {0};
+    char text[512];
+
+    if (number != SIGHUP) {
+        stop(d);
+        return;
+    }
+    if (enf_hub_reopen(d->hub, text, sizeof text) < 0)
+        enf_log_line("events", "%s", text);
+    enf_reload(d, "signal:HUP", &errors, NULL);
+    for (size_t i = 0; i < errors.len; i++)
+        enf_log_line("config", "%s", errors.lines[i]);
+    enf_config_errors_clear(&errors);
+}
+
+int enf_loop_open(struct enf_daemon *d)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+    if (uv_loop_init(&d->loop) != 0)
+        return -ENOMEM;
+    d->loop_ready = true;
+    uv_async_init(&d->loop, &d->mail, on_mail);
+    uv_timer_init(&d->loop, &d->second);
+    uv_timer_init(&d->loop, &d->expiry);
+    d->mail.data = d->second.data = d->expiry.data = d;
+    for (size_t i = 0; i < 3; i++) {
+        uv_signal_init(&d->loop, &d->signals[i]);
+        d->signals[i].data = d;
+        uv_signal_start(&d->signals[i], on_signal, numbers[i]);
+    }
+    return 0;
+}
+
+void enf_loop_close(struct enf_daemon *d)
+{
+    if (!d->loop_ready)
+        return;
+    enf_control_stop(&d->control);
+    uv_run(&d->loop, UV_RUN_NOWAIT);
+    uv_walk(&d->loop, close_walk, NULL);
+    while (uv_run(&d->loop, UV_RUN_ONCE) != 0)
+        ;
+    uv_loop_close(&d->loop);
+}
+
+void enf_loop_run(struct enf_daemon *d)
+{
+    uv_timer_start(&d->second, on_second, 1000, 1000);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the daemon remembers over a restart: quarantine, history, relays by hand, mode, the governor. */
+#include "enforcer/core/text.h"
+#include "enforcer/daemon/daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define WOULD_MAX   65536
+#define HISTORY_MAX 1000000
+
+struct loading {
+    struct enf_quarantine_table *table;
+    int err;
+};
+
+static int load_entry(void *ctx, const struct enf_quarantine *entry)
+{
+    struct loading *l = ctx;
+    struct enf_quarantine copy = *entry;
+
+    /* One that ended while nobody was there is loaded too: the first look at the clock reports it as expired.
+     */
+    l->err = enf_quarantine_add(l->table, &copy, 1, ENF_QUARANTINE_EXTEND, NULL);
+    if (l->err == -EINVAL) {
+        char text[ENF_PREFIX_STR_LEN];
+        enf_log_line("state", "entry for %s makes no sense and is left out",
+                     enf_prefix_str(&entry->subscriber, text, sizeof text));
+        l->err = 0;
+    }
+    return l->err;
+}
+
+int enf_load_quarantine(struct enf_daemon *d)
+{
+    struct loading l = {0};
+    size_t skipped = 0;
+    int err = enf_quarantine_new(d->running->config->quarantine.max_entries, d->seed, &l.table);
+
+    if (err < 0)
+        return err;
+    err = enf_store_quarantine_each(d->store, load_entry, &l, &skipped);
+    if (skipped > 0)
+        enf_log_line("state", "%zu rows of the quarantine make no sense and are left out", skipped);
+    if (err != 0) {
+        enf_log_line("state", "the quarantine could not be read: %s", enf_store_message(d->store));
+        enf_quarantine_free(&l.table);
+        return err < 0 ? -EIO : err;
+    }
+    enf_quarantine_free(&d->quarantine);
+    d->quarantine = l.table;
+    return 0;
+}
+
+static uint64_t keep_ms(const struct enf_daemon *d, const struct enf_prefix *subscriber)
+{
+    const struct enf_group *group = enf_group_find(&d->running->groups, &subscriber->addr);
+
+    return group && group->addresses == ENF_ADDRESSES_DYNAMIC ? group->lease_ms : ENF_FOREVER;
+}
+
+/* Lines come oldest first: a new customer starts with a clean sheet, whatever stood before. */
+static int load_history(void *ctx, const struct enf_store_history *line)
+{
+    struct enf_daemon *d = ctx;
+
+    if (strcmp(line->action, "reassigned") == 0)
+        enf_history_forget(d->history, &line->subscriber);
+    if (strcmp(line->action, "convicted") != 0)
+        return 0;
+    int err = enf_history_add(d->history, &line->subscriber, line->time_ms, keep_ms(d, &line->subscriber));
+    return err == -ENOMEM ? err : 0;
+}
+
+static int load_relay(void *ctx, const struct enf_store_relay *relay)
+{
+    struct enf_daemon *d = ctx;
+
+    if (d->hand_relays_len == ENF_HAND_RELAYS_MAX)
+        return 0;
+    struct enf_hand_relay *hand = &d->hand_relays[d->hand_relays_len++];
+    hand->prefix = relay->prefix;
+    enf_text_copy(hand->name, sizeof hand->name, relay->name);
+    return 0;
+}
+
+int enf_remember(struct enf_daemon *d)
+{
+    const struct enf_config *config = d->running->config;
+    char text[512], mode[32];
+    uint64_t memory_ms = config->quarantine.memory_ms, now_ms = enf_clock_wall_ms();
+
+    /* One level is made; a missing parent is more likely a typing error than a wish. */
+    if (mkdir(config->state, 0700) < 0 && errno != EEXIST) {
+        enf_log_line("state", "%s: cannot be made: %s", config->state, strerror(errno));
+        return -errno;
+    }
+    if (enf_store_open(config->state, &d->store, text, sizeof text) < 0) {
+        enf_log_line("state", "%s", text);
+        return -EIO;
+    }
+    d->hand_relays = calloc(ENF_HAND_RELAYS_MAX, sizeof *d->hand_relays);
+    if (!d->hand_relays)
+        return -ENOMEM;
+    int err = enf_load_quarantine(d);
+    if (err == 0)
+        err = enf_quarantine_new(WOULD_MAX, d->seed, &d->would);
+    if (err == 0)
+        err = enf_history_new(HISTORY_MAX, d->seed, &d->history);
+    uint64_t since_ms = now_ms > memory_ms ? now_ms - memory_ms : 0;
+    if (err == 0)
+        err = enf_store_history_since(d->store, NULL, since_ms, load_history, d);
+    if (err == 0)
+        err = enf_store_relay_each(d->store, load_relay, d);
+    d->mode = config->mode;
+    if (err == 0 && enf_store_setting_get(d->store, "mode", mode, sizeof mode) == 1) {
+        d->mode_by_hand = true;
+        d->mode = strcmp(mode, "observe") == 0 ? ENF_MODE_OBSERVE : ENF_MODE_ENFORCE;
+    }
+    return err;
+}
+
+/* The governor's trips as lines "INTERFACE"; the shared counter is an empty one. */
+static int append_trip(void *ctx, const struct enf_governor_trip *trip)
+{
+    FILE *out = ctx;
+
+    fprintf(out, "%s\n", trip->shared ? "" : trip->interface);
+    return 0;
+}
+
+void enf_remember_governor(struct enf_daemon *d)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    if (!out)
+        return;
+    pthread_mutex_lock(&d->worker.lock);
+    enf_governor_each(d->worker.governor, append_trip, out);
+    pthread_mutex_unlock(&d->worker.lock);
+    if (fclose(out) == 0) {
+        int err = len > 0 ? enf_store_setting_set(d->store, "governor", text)
+                          : enf_store_setting_delete(d->store, "governor");
+        if (err < 0)
+            enf_log_line("state", "the governor could not be written: %s", enf_store_message(d->store));
+    }
+    free(text);
+}
+
+void enf_recall_governor(struct enf_daemon *d)
+{
+    char text[ENF_STORE_VALUE_MAX + 1];
+
+    if (enf_store_setting_get(d->store, "governor", text, sizeof text) != 1)
+        return;
+    for (char *line = text, *end; *line; line = end + 1) {
+        struct enf_governor_trip trip = {.since_ms = enf_clock_wall_ms(), .held = 1, .shared = *line == '\n'};
+        end = strchr(line, '\n');
+        if (!end)
+            break;
+        *end = '\0';
+        enf_text_copy(trip.interface, sizeof trip.interface, line);
+        enf_governor_restore(d->worker.governor, &trip);
+    }
+    if (enf_governor_to_kernel(d) < 0)
+        enf_log_line("governor", "the kernel's meter could not be told");
+}
