@@ -219,8 +219,7 @@ int enf_kernel_meter_reset(struct enf_kernel *kernel, const struct enf_prefix *s
     return err == -ENOENT ? 0 : err;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------ */
+/* --- reading --- */
 
 static const char *const set_names[] = {
     [ENF_KERNEL_QUARANTINE4] = "quarantine4",

@@ -2,6 +2,9 @@
 /* Reads NFLOG messages: copies of packets, with the reason in the rule's prefix. */
 #include "enforcer/kernel/telemetry.h"
 
+#include "enforcer/kernel/messages.h"
+#include "enforcer/kernel/netlink.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -13,11 +16,13 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#define BURST      32
-#define BUFFER_LEN 16384 /* the kernel's buffer of one delivery is 4 KiB unless told otherwise */
-#define SOCKET_LEN (32 * 1024 * 1024)
-#define READS_MAX  64 /* bursts a call: the caller has other work too */
-#define FLUSH_CS   1  /* hundredths of a second until what is collected is delivered */
+#define BURST       32
+#define BUFFER_LEN  16384 /* the kernel collects copies up to this, and delivers them in one datagram */
+#define BUFFER_ROOM (2 * BUFFER_LEN)
+#define COPY_RANGE  2048
+#define SOCKET_LEN  (32 * 1024 * 1024)
+#define READS_MAX   64 /* bursts a call: the caller has other work too */
+#define FLUSH_CS    1  /* hundredths of a second until what is collected is delivered */
 
 struct enf_log {
     struct mnl_socket *socket;
@@ -49,53 +54,39 @@ const char *enf_log_reason_name(enum enf_log_reason reason)
     return reason < ENF_LOG_REASON_COUNT ? names[reason] : NULL;
 }
 
-static enum enf_log_reason reason_of(const struct nlattr *prefix)
+/* Copies that came before the reader was set up: there is nobody to give them to. */
+static void count_early(void *ctx, const uint8_t *data, size_t len)
 {
-    static const char start[] = "enf:";
-    const char *text = mnl_attr_get_payload(prefix);
-    size_t len = mnl_attr_get_payload_len(prefix);
+    struct enf_log *log = ctx;
+    const uint8_t *end = data + len;
+    struct enf_message message;
+    struct enf_log_message copy;
 
-    if (len < sizeof start || text[len - 1] != '\0' || memcmp(text, start, sizeof start - 1) != 0)
-        return ENF_LOG_UNKNOWN;
-    for (unsigned i = 1; i < ENF_LOG_REASON_COUNT; i++) {
-        if (strcmp(text + sizeof start - 1, names[i]) == 0)
-            return (enum enf_log_reason)i;
+    while (enf_message_next(&data, end, &message)) {
+        if (enf_log_message_read(&message, &copy))
+            log->stats.lost++;
     }
-    return ENF_LOG_UNKNOWN;
 }
 
-/* One configuration message that the kernel must acknowledge. */
-static int request(struct mnl_socket *socket, struct nlmsghdr *h)
-{
-    char buf[4096];
-
-    h->nlmsg_flags |= NLM_F_ACK;
-    if (mnl_socket_sendto(socket, h, h->nlmsg_len) < 0)
-        return -errno;
-    ssize_t got = mnl_socket_recvfrom(socket, buf, sizeof buf);
-    if (got < 0)
-        return -errno;
-    return mnl_cb_run(buf, (size_t)got, 0, 0, NULL, NULL) < 0 ? -errno : 0;
-}
-
-static int configure(struct mnl_socket *socket, uint16_t group)
+static int configure(struct enf_log *log, uint16_t group)
 {
     char buf[512];
     struct nlmsghdr *h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, group);
 
     if (nflog_attr_put_cfg_cmd(h, NFULNL_CFG_CMD_BIND) < 0)
         return -EINVAL;
-    int err = request(socket, h);
+    int err = enf_netlink_request(log->socket, h, count_early, log);
     if (err < 0)
-        return err;
+        return err == -EPERM && enf_netlink_privileged() ? -EBUSY : err;
     h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, group);
-    /* The rules say how much of a packet is copied (snaplen): the smaller of both counts. */
-    if (nflog_attr_put_cfg_mode(h, NFULNL_COPY_PACKET, 0xffff) < 0)
+    /* The rules say how much of a packet is copied (snaplen): the smaller of both counts. Somebody else's
+     * rule with our group must not send messages that do not fit the buffers. */
+    if (nflog_attr_put_cfg_mode(h, NFULNL_COPY_PACKET, COPY_RANGE) < 0)
         return -EINVAL;
     mnl_attr_put_u32(h, NFULA_CFG_NLBUFSIZ, htonl(BUFFER_LEN));
     mnl_attr_put_u32(h, NFULA_CFG_TIMEOUT, htonl(FLUSH_CS));
     mnl_attr_put_u16(h, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
-    return request(socket, h);
+    return enf_netlink_request(log->socket, h, count_early, log);
 }
 
 int enf_log_open(uint16_t group, struct enf_log **out)
@@ -105,8 +96,7 @@ int enf_log_open(uint16_t group, struct enf_log **out)
 
     if (!log)
         return -ENOMEM;
-    /* One byte more than the kernel fills, per buffer: a message that fits exactly is not a cut one. */
-    log->buffers = malloc((size_t)BURST * BUFFER_LEN * 2);
+    log->buffers = malloc((size_t)BURST * BUFFER_ROOM);
     log->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
     if (!log->buffers || !log->socket) {
         err = log->socket ? -ENOMEM : -errno;
@@ -117,13 +107,12 @@ int enf_log_open(uint16_t group, struct enf_log **out)
         goto fail;
     }
     for (size_t i = 0; i < BURST; i++) {
-        log->vectors[i] =
-            (struct iovec){.iov_base = log->buffers + i * BUFFER_LEN * 2, .iov_len = BUFFER_LEN * 2};
+        log->vectors[i] = (struct iovec){.iov_base = log->buffers + i * BUFFER_ROOM, .iov_len = BUFFER_ROOM};
         log->messages[i].msg_hdr = (struct msghdr){.msg_iov = &log->vectors[i], .msg_iovlen = 1};
     }
     if (setsockopt(enf_log_fd(log), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
         setsockopt(enf_log_fd(log), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    err = configure(log->socket, group);
+    err = configure(log, group);
     if (err < 0)
         goto fail;
     *out = log;
@@ -157,43 +146,23 @@ static void count_gap(struct enf_log *log, uint32_t seq)
     log->next_seq = seq + 1;
 }
 
-static void on_message(struct enf_log *log, const struct nlmsghdr *h, enf_log_fn fn, void *ctx)
+static void on_datagram(struct enf_log *log, const uint8_t *at, size_t len, enf_log_fn fn, void *ctx)
 {
-    struct enf_kernel_packet packet = {0};
-    enum enf_log_reason reason = ENF_LOG_UNKNOWN;
-    const struct nlattr *attr;
+    const uint8_t *end = at + len;
+    struct enf_message message;
+    struct enf_log_message copy;
 
-    if (h->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET) ||
-        h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
-        return;
-    mnl_attr_for_each (attr, h, sizeof(struct nfgenmsg)) {
-        size_t len = mnl_attr_get_payload_len(attr);
-        switch (mnl_attr_get_type(attr)) {
-        case NFULA_PREFIX:
-            reason = reason_of(attr);
-            break;
-        case NFULA_PAYLOAD:
-            packet.data = mnl_attr_get_payload(attr);
-            packet.len = len;
-            break;
-        case NFULA_IFINDEX_INDEV:
-            if (len == sizeof(uint32_t))
-                packet.ifindex = ntohl(mnl_attr_get_u32(attr));
-            break;
-        case NFULA_SEQ:
-            if (len == sizeof(uint32_t))
-                count_gap(log, ntohl(mnl_attr_get_u32(attr)));
-            break;
-        default:
-            break;
-        }
+    while (enf_message_next(&at, end, &message)) {
+        if (!enf_log_message_read(&message, &copy))
+            continue;
+        if (copy.have_seq)
+            count_gap(log, copy.seq);
+        log->stats.messages++;
+        if (copy.packet.data)
+            fn(ctx, copy.reason, &copy.packet);
+        else
+            log->stats.malformed++;
     }
-    log->stats.messages++;
-    if (!packet.data) {
-        log->stats.malformed++;
-        return;
-    }
-    fn(ctx, reason, &packet);
 }
 
 int enf_log_read(struct enf_log *log, enf_log_fn fn, void *ctx)
@@ -211,12 +180,8 @@ int enf_log_read(struct enf_log *log, enf_log_fn fn, void *ctx)
                 break;
             return -errno;
         }
-        for (int j = 0; j < got; j++) {
-            struct nlmsghdr *h = log->vectors[j].iov_base;
-            int left = (int)log->messages[j].msg_len;
-            for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-                on_message(log, h, fn, ctx);
-        }
+        for (int j = 0; j < got; j++)
+            on_datagram(log, log->vectors[j].iov_base, log->messages[j].msg_len, fn, ctx);
         if (got < BURST)
             break;
     }

@@ -2,8 +2,11 @@
 /* nf_tables over a netlink socket: transactions that are answered, and dumps. */
 #include "enforcer/kernel/netlink.h"
 
+#include "enforcer/kernel/messages.h"
+
 #include <errno.h>
 #include <libnftnl/common.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
@@ -15,6 +18,7 @@
 #define SOCKET_BUFFER (8 * 1024 * 1024)
 #define ANSWER_LIMIT  10 /* seconds: the kernel answers at once or something is very wrong */
 #define DUMP_TRIES    5
+#define REQUEST_SEQ   0x656e66u /* not 0, which stands in verdicts; one request at a time */
 
 int enf_netlink_open(struct enf_netlink *nl)
 {
@@ -92,6 +96,7 @@ void enf_batch_message_end(struct enf_batch *batch)
     if (batch->err < 0 || !batch->message)
         return;
     batch->len += NLMSG_ALIGN(batch->message->nlmsg_len);
+    batch->messages++;
     batch->message = NULL;
 }
 
@@ -146,7 +151,7 @@ int enf_batch_commit(struct enf_batch *batch)
 {
     int err = batch->err;
 
-    if (err == 0 && batch->last_seq != 0 && reserve(batch, MNL_NLMSG_HDRLEN + 64)) {
+    if (err == 0 && batch->messages > 0 && reserve(batch, MNL_NLMSG_HDRLEN + 64)) {
         ask_for_answer(batch);
         struct nlmsghdr *h = nftnl_batch_end(batch->buf + batch->len, batch->nl->seq++);
         batch->len += NLMSG_ALIGN(h->nlmsg_len);
@@ -161,34 +166,83 @@ int enf_batch_commit(struct enf_batch *batch)
     return err;
 }
 
+/* A request whose answer is being read. */
+struct dump {
+    uint32_t seq;
+    mnl_cb_t cb;
+    void *ctx;
+    bool deaf; /* what comes is of no interest any more, but must be read: the socket does one dump at a time
+                */
+    bool done;
+    int err;
+};
+
+static void give_up(struct dump *dump, int err)
+{
+    if (dump->err == 0)
+        dump->err = err;
+    dump->deaf = true;
+}
+
+/* The code in the body of an answer or of a dump's end. */
+static int code_of(const struct nlmsghdr *h)
+{
+    int code = 0;
+
+    if (mnl_nlmsg_get_payload_len(h) >= sizeof code)
+        memcpy(&code, mnl_nlmsg_get_payload(h), sizeof code);
+    return code < 0 ? code : 0;
+}
+
+static void on_dump_message(struct dump *dump, const struct nlmsghdr *h)
+{
+    if (h->nlmsg_seq != dump->seq) /* of an older request that was given up */
+        return;
+    if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+        give_up(dump, -EINTR);
+    if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
+        if (code_of(h) < 0)
+            give_up(dump, code_of(h));
+        dump->done = true;
+        return;
+    }
+    if (dump->deaf || h->nlmsg_type < NLMSG_MIN_TYPE)
+        return;
+    int more = dump->cb(h, dump->ctx);
+    if (more < 0)
+        give_up(dump, errno ? -errno : -EINVAL);
+    else if (more == MNL_CB_STOP)
+        dump->deaf = true;
+    if (more <= MNL_CB_STOP && !(h->nlmsg_flags & NLM_F_MULTI))
+        dump->done = true;
+}
+
 static int dump_once(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
 {
+    struct dump dump = {.seq = nl->seq++, .cb = cb, .ctx = ctx};
     char *buf = malloc(RECEIVE_LEN);
-    int err = 0, more = MNL_CB_OK;
 
     if (!buf)
         return -ENOMEM;
-    request->nlmsg_seq = nl->seq++;
-    if (mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0)
-        err = -errno;
-    while (err == 0 && more > MNL_CB_STOP) {
+    request->nlmsg_seq = dump.seq;
+    if (mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0) {
+        dump.err = -errno;
+        dump.done = true;
+    }
+    while (!dump.done) {
         ssize_t got = recv(mnl_socket_get_fd(nl->socket), buf, RECEIVE_LEN, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+            dump.err = errno == EAGAIN ? -ETIMEDOUT : -errno;
             break;
         }
-        /* Answers to an older request that was given up. */
-        if (got >= (ssize_t)sizeof(struct nlmsghdr) &&
-            ((struct nlmsghdr *)(void *)buf)->nlmsg_seq != request->nlmsg_seq)
-            continue;
-        more = mnl_cb_run(buf, (size_t)got, request->nlmsg_seq, nl->portid, cb, ctx);
-        if (more < 0)
-            err = -errno;
+        int left = (int)got;
+        for (struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
+            on_dump_message(&dump, h);
     }
     free(buf);
-    return err;
+    return dump.err;
 }
 
 int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),
@@ -202,4 +256,68 @@ int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t 
         err = dump_once(nl, request, cb, ctx);
     }
     return err;
+}
+
+/* The answer to our request in one datagram: true where it is there. The rest is for other. */
+static bool find_answer(const uint8_t *data, size_t len, int *error)
+{
+    const uint8_t *at = data;
+    struct enf_message message;
+
+    while (enf_message_next(&at, data + len, &message)) {
+        if (message.seq == REQUEST_SEQ && enf_message_answer(&message, error))
+            return true;
+    }
+    return false;
+}
+
+int enf_netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, enf_netlink_other_fn other,
+                        void *ctx)
+{
+    uint8_t *buf = malloc(RECEIVE_LEN);
+    int err = 0;
+
+    if (!buf)
+        return -ENOMEM;
+    request->nlmsg_flags |= NLM_F_ACK;
+    request->nlmsg_seq = REQUEST_SEQ;
+    if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) {
+        err = -errno;
+        free(buf);
+        return err;
+    }
+    for (;;) {
+        ssize_t got = recv(mnl_socket_get_fd(socket), buf, RECEIVE_LEN, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            err = -errno;
+            break;
+        }
+        if (find_answer(buf, (size_t)got, &err))
+            break;
+        other(ctx, buf, (size_t)got);
+    }
+    free(buf);
+    return err;
+}
+
+static int ignore_message(const struct nlmsghdr *h, void *ctx)
+{
+    (void)h;
+    (void)ctx;
+    return MNL_CB_STOP;
+}
+
+bool enf_netlink_privileged(void)
+{
+    char buf[512];
+    struct enf_netlink nl = {0};
+
+    if (enf_netlink_open(&nl) < 0)
+        return false;
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, 0);
+    int err = enf_netlink_dump(&nl, h, ignore_message, NULL, NULL);
+    enf_netlink_close(&nl);
+    return err != -EPERM;
 }

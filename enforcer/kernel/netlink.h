@@ -28,6 +28,7 @@ struct enf_batch {
     uint32_t first_seq;
     uint32_t last_seq;
     struct nlmsghdr *message; /* the one being written */
+    size_t messages;
     int err;
 };
 
@@ -45,3 +46,12 @@ void enf_batch_abort(struct enf_batch *batch);
  * the dump was interrupted; then reset(ctx), where given, is called first. 0 or -errno. */
 int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),
                      void *ctx);
+
+/* Sends one configuration message and waits for the kernel's answer to it. What else comes meanwhile,
+ * packets, is given to other(ctx), datagram by datagram. 0 or -errno. */
+typedef void (*enf_netlink_other_fn)(void *ctx, const uint8_t *data, size_t len);
+int enf_netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, enf_netlink_other_fn other,
+                        void *ctx);
+
+/* Does the kernel talk netfilter with us at all? For telling two meanings of -EPERM apart. */
+bool enf_netlink_privileged(void);

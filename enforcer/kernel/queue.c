@@ -3,15 +3,16 @@
  */
 #include "enforcer/kernel/telemetry.h"
 
+#include "enforcer/kernel/messages.h"
+#include "enforcer/kernel/netlink.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@
 struct enf_queue {
     struct mnl_socket *socket;
     uint16_t number;
+    bool fail_open;
     struct enf_queue_stats stats;
     struct mmsghdr messages[BURST];
     struct iovec vectors[BURST];
@@ -33,35 +35,98 @@ struct enf_queue {
     uint8_t *verdicts;
 };
 
-static int request(struct mnl_socket *socket, struct nlmsghdr *h)
+static size_t put_verdict(struct enf_queue *queue, uint8_t *at, uint32_t id, bool pass)
 {
-    char buf[4096];
+    struct nlmsghdr *h = nfq_nlmsg_put((char *)at, NFQNL_MSG_VERDICT, queue->number);
 
-    h->nlmsg_flags |= NLM_F_ACK;
-    if (mnl_socket_sendto(socket, h, h->nlmsg_len) < 0)
-        return -errno;
-    ssize_t got = mnl_socket_recvfrom(socket, buf, sizeof buf);
-    if (got < 0)
-        return -errno;
-    return mnl_cb_run(buf, (size_t)got, 0, 0, NULL, NULL) < 0 ? -errno : 0;
+    nfq_nlmsg_verdict_put(h, (int)id, pass ? NF_ACCEPT : NF_DROP);
+    if (pass)
+        queue->stats.accepted++;
+    else
+        queue->stats.dropped++;
+    return NLMSG_ALIGN(h->nlmsg_len);
 }
 
-static int configure(struct mnl_socket *socket, uint16_t number, bool fail_open)
+/* The verdict on the packet of one datagram, written to `at`: its length, or 0 where there is no packet.
+ * Without fn the queue's own fail mode decides. */
+static size_t judge(struct enf_queue *queue, const uint8_t *data, size_t len, enf_queue_fn fn, void *ctx,
+                    uint8_t *at)
+{
+    struct enf_queue_message queued;
+    struct enf_message message;
+    int error;
+
+    if (!enf_message_next(&data, data + len, &message)) {
+        queue->stats.malformed++;
+        return 0;
+    }
+    /* A verdict that the kernel refuses is the one that it answers: the packet is gone, with its interface
+     * perhaps. */
+    if (enf_message_answer(&message, &error)) {
+        queue->stats.failed += error < 0;
+        return 0;
+    }
+    if (!enf_queue_message_read(&message, &queued) || !queued.have_id) {
+        queue->stats.malformed++;
+        return 0;
+    }
+    queue->stats.packets++;
+    return put_verdict(queue, at, queued.id, fn ? fn(ctx, &queued.packet) : queue->fail_open);
+}
+
+static void send_verdicts(struct enf_queue *queue, size_t len, size_t count)
+{
+    ssize_t sent;
+
+    do {
+        sent = mnl_socket_sendto(queue->socket, queue->verdicts, len);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        queue->stats.failed += count;
+}
+
+/* Packets that came between the kernel's steps of setting the queue up: none may wait for ever. */
+static void judge_early(void *ctx, const uint8_t *data, size_t len)
+{
+    struct enf_queue *queue = ctx;
+    size_t verdict_len = judge(queue, data, len, NULL, NULL, queue->verdicts);
+
+    if (verdict_len > 0)
+        send_verdicts(queue, verdict_len, 1);
+}
+
+static int bind_queue(struct enf_queue *queue)
 {
     char buf[512];
-    struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, number);
-    uint32_t flags = NFQA_CFG_F_GSO | (fail_open ? NFQA_CFG_F_FAIL_OPEN : 0);
+    struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->number);
 
     nfq_nlmsg_cfg_put_cmd(h, AF_UNSPEC, NFQNL_CFG_CMD_BIND);
-    int err = request(socket, h);
-    if (err < 0)
-        return err;
-    h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, number);
+    int err = enf_netlink_request(queue->socket, h, judge_early, queue);
+    return err == -EPERM && enf_netlink_privileged() ? -EBUSY : err;
+}
+
+static int configure(struct enf_queue *queue)
+{
+    char buf[512];
+    struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->number);
+    uint32_t flags = NFQA_CFG_F_GSO | (queue->fail_open ? NFQA_CFG_F_FAIL_OPEN : 0);
+
     nfq_nlmsg_cfg_put_params(h, NFQNL_COPY_PACKET, COPY_RANGE);
     nfq_nlmsg_cfg_put_qmaxlen(h, MAX_LEN);
     mnl_attr_put_u32(h, NFQA_CFG_FLAGS, htonl(flags));
     mnl_attr_put_u32(h, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
-    return request(socket, h);
+    return enf_netlink_request(queue->socket, h, judge_early, queue);
+}
+
+int enf_queue_set_fail_open(struct enf_queue *queue, bool fail_open)
+{
+    bool before = queue->fail_open;
+
+    queue->fail_open = fail_open;
+    int err = configure(queue);
+    if (err < 0)
+        queue->fail_open = before;
+    return err;
 }
 
 int enf_queue_open(uint16_t number, bool fail_open, struct enf_queue **out)
@@ -72,6 +137,7 @@ int enf_queue_open(uint16_t number, bool fail_open, struct enf_queue **out)
     if (!queue)
         return -ENOMEM;
     queue->number = number;
+    queue->fail_open = fail_open;
     queue->buffers = malloc((size_t)BURST * BUFFER_LEN);
     queue->verdicts = malloc((size_t)BURST * VERDICT_LEN);
     queue->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
@@ -90,7 +156,9 @@ int enf_queue_open(uint16_t number, bool fail_open, struct enf_queue **out)
     }
     if (setsockopt(enf_queue_fd(queue), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
         setsockopt(enf_queue_fd(queue), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    err = configure(queue->socket, number, fail_open);
+    err = bind_queue(queue);
+    if (err == 0)
+        err = configure(queue);
     if (err < 0)
         goto fail;
     *out = queue;
@@ -117,64 +185,6 @@ int enf_queue_fd(const struct enf_queue *queue)
     return mnl_socket_get_fd(queue->socket);
 }
 
-/* True where the message is a packet; *id names it for the verdict. */
-static bool read_packet(const struct nlmsghdr *h, uint32_t *id, struct enf_kernel_packet *packet)
-{
-    const struct nlattr *attr;
-    bool have_id = false;
-
-    *packet = (struct enf_kernel_packet){0};
-    if (h->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET) ||
-        h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
-        return false;
-    mnl_attr_for_each (attr, h, sizeof(struct nfgenmsg)) {
-        size_t len = mnl_attr_get_payload_len(attr);
-        switch (mnl_attr_get_type(attr)) {
-        case NFQA_PACKET_HDR:
-            if (len >= sizeof(struct nfqnl_msg_packet_hdr)) {
-                const struct nfqnl_msg_packet_hdr *head = mnl_attr_get_payload(attr);
-                *id = ntohl(head->packet_id);
-                have_id = true;
-            }
-            break;
-        case NFQA_PAYLOAD:
-            packet->data = mnl_attr_get_payload(attr);
-            packet->len = len;
-            break;
-        case NFQA_IFINDEX_INDEV:
-            if (len == sizeof(uint32_t))
-                packet->ifindex = ntohl(mnl_attr_get_u32(attr));
-            break;
-        default:
-            break;
-        }
-    }
-    return have_id;
-}
-
-static size_t put_verdict(struct enf_queue *queue, uint8_t *at, uint32_t id, bool pass)
-{
-    struct nlmsghdr *h = nfq_nlmsg_put((char *)at, NFQNL_MSG_VERDICT, queue->number);
-
-    nfq_nlmsg_verdict_put(h, (int)id, pass ? NF_ACCEPT : NF_DROP);
-    if (pass)
-        queue->stats.accepted++;
-    else
-        queue->stats.dropped++;
-    return NLMSG_ALIGN(h->nlmsg_len);
-}
-
-static void send_verdicts(struct enf_queue *queue, size_t len, size_t count)
-{
-    ssize_t sent;
-
-    do {
-        sent = mnl_socket_sendto(queue->socket, queue->verdicts, len);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        queue->stats.failed += count;
-}
-
 int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx)
 {
     int got = recvmmsg(enf_queue_fd(queue), queue->messages, BURST, MSG_DONTWAIT, NULL);
@@ -188,16 +198,10 @@ int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     }
     for (int i = 0; i < got; i++) {
-        const struct nlmsghdr *h = queue->vectors[i].iov_base;
-        struct enf_kernel_packet packet;
-        uint32_t id;
-        if (!mnl_nlmsg_ok(h, (int)queue->messages[i].msg_len) || !read_packet(h, &id, &packet)) {
-            queue->stats.malformed++;
-            continue;
-        }
-        queue->stats.packets++;
-        len += put_verdict(queue, queue->verdicts + len, id, fn(ctx, &packet));
-        count++;
+        size_t verdict_len = judge(queue, queue->vectors[i].iov_base, queue->messages[i].msg_len, fn, ctx,
+                                   queue->verdicts + len);
+        len += verdict_len;
+        count += verdict_len > 0;
     }
     if (count > 0)
         send_verdicts(queue, len, count);
@@ -209,20 +213,39 @@ struct enf_queue_stats enf_queue_stats(const struct enf_queue *queue)
     return queue->stats;
 }
 
+/* The numbers of one line: how many there are, at most max. */
+static size_t line_numbers(const char *line, size_t len, uint64_t *out, size_t max)
+{
+    const char *end = line + len;
+    size_t count = 0;
+
+    while (count < max) {
+        while (line < end && (*line == ' ' || *line == '\t'))
+            line++;
+        const char *first = line;
+        uint64_t value = 0;
+        for (; line < end && *line >= '0' && *line <= '9'; line++)
+            value = value * 10 + (uint64_t)(*line - '0');
+        if (line == first || (line < end && *line != ' ' && *line != '\t'))
+            break;
+        out[count++] = value;
+    }
+    return count;
+}
+
 int enf_queue_parse_proc(const char *text, uint16_t queue, uint64_t *queue_dropped, uint64_t *user_dropped)
 {
+    /* number, port id, waiting, copy mode, copy range, dropped: queue full, dropped: socket full */
+    uint64_t numbers[7];
+
     while (*text) {
-        unsigned number, portid, total, mode, range;
-        uint64_t full, user;
-        if (sscanf(text, "%u %u %u %u %u %" SCNu64 " %" SCNu64, &number, &portid, &total, &mode, &range,
-                   &full, &user) == 7 &&
-            number == queue) {
-            *queue_dropped = full;
-            *user_dropped = user;
+        size_t len = strcspn(text, "\n");
+        if (line_numbers(text, len, numbers, 7) == 7 && numbers[0] == queue) {
+            *queue_dropped = numbers[5];
+            *user_dropped = numbers[6];
             return 0;
         }
-        text += strcspn(text, "\n");
-        text += *text == '\n';
+        text += len + (text[len] == '\n');
     }
     return -ENOENT;
 }

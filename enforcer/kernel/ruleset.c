@@ -102,8 +102,7 @@ static void end(struct builder *b, const char *name, FILE *out, struct value *v)
     take(b, name, v->text);
 }
 
-/* --- what the elements are
- * ---------------------------------------------------------------------------------- */
+/* --- what the elements are --- */
 
 static bool relay_pinned(const void *ctx, size_t i)
 {
@@ -214,8 +213,7 @@ static void suffix(char *buf, size_t buf_len, enum enf_family family, uint8_t bi
         snprintf(buf, buf_len, "6_%u", bits);
 }
 
-/* --- groups and lengths
- * ------------------------------------------------------------------------------------- */
+/* --- groups and lengths --- */
 
 static void set_subscriber(struct builder *b, const char *name, enum enf_family family, uint8_t bits)
 {
@@ -350,8 +348,7 @@ static void set_length_sets(struct builder *b, enum enf_family family)
     end(b, "length_sets", out, &v);
 }
 
-/* --- static sets
- * -------------------------------------------------------------------------------------------- */
+/* --- static sets --- */
 
 static void set_map(struct builder *b, const char *name, enum enf_family family, enf_text_want_fn want,
                     enf_text_verdict_fn verdict, const void *ctx)
@@ -446,8 +443,7 @@ static void set_pinned_rules(struct builder *b, enum enf_family family)
     end(b, "pinned_rules", out, &v);
 }
 
-/* --- families and the table
- * --------------------------------------------------------------------------------- */
+/* --- families and the table --- */
 
 static void render_family(const struct builder *up, enum enf_family family, FILE *out, int *err)
 {

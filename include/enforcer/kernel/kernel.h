@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The dynamic side of the table: quarantine, relays, counters, the queue statement. Every change is one nf_tables
- * transaction that is answered before the call returns. One struct enf_kernel is used by one thread; open one a thread.
+/* The dynamic side of the table: quarantine, relays, counters, the queue statement. Every change is one
+ * nf_tables transaction that is answered before the call returns. One struct enf_kernel is used by one
+ * thread; open one a thread.
  *
  * All functions return 0 or -errno. -ENOENT means that the table or a set is missing: somebody deleted it. */
 #pragma once
@@ -24,9 +25,9 @@ struct enf_kernel_single {
     uint64_t timeout_ms; /* rest from now; ENF_FOREVER: none */
 };
 
-/* Adds, replaces and removes elements of quarantine4 and quarantine6, all or nothing, in one transaction. Sets the
- * remaining time also where the element exists (kernels before about 6.12 ignore a second add), and removing one that
- * is absent is no error. Up to a few thousand at a time: see ENF_KERNEL_CHUNK. */
+/* Adds, replaces and removes elements of quarantine4 and quarantine6, all or nothing, in one transaction.
+ * Sets the remaining time also where the element exists (kernels before about 6.12 ignore a second add), and
+ * removing one that is absent is no error. Up to a few thousand at a time: see ENF_KERNEL_CHUNK. */
 #define ENF_KERNEL_CHUNK 1000
 int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len);
 
@@ -36,12 +37,13 @@ struct enf_kernel_net {
     uint64_t timeout_ms; /* ENF_FOREVER: none; ignored for relays */
 };
 
-/* Replaces all of quarantine_nets4 or _nets6 in one transaction. Ranges are disjoint, of that family, ascending. */
-int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family, const struct enf_kernel_net *nets,
-                            size_t len);
+/* Replaces all of quarantine_nets4 or _nets6 in one transaction. Ranges are disjoint, of that family,
+ * ascending. */
+int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
+                            const struct enf_kernel_net *nets, size_t len);
 /* The same for relays4 or relays6. */
-int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family, const struct enf_kernel_net *nets,
-                              size_t len);
+int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family,
+                              const struct enf_kernel_net *nets, size_t len);
 /* The interfaces on which the meter must not quarantine. */
 int enf_kernel_governed_replace(struct enf_kernel *kernel, const char *const *names, size_t len);
 
@@ -61,9 +63,9 @@ enum enf_kernel_set {
 #define ENF_KERNEL_SET_COUNT 6
 const char *enf_kernel_set_name(enum enf_kernel_set set);
 
-/* Reads a set as the kernel has it: one call of fn for an element or range, in no order; expires_ms is what is left
- * (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is returned. Where the kernel says that the set changed
- * while it was read, restart (may be NULL) is called and reading begins anew. */
+/* Reads a set as the kernel has it: one call of fn for an element or range, in no order; expires_ms is what
+ * is left (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is returned. Where the kernel says
+ * that the set changed while it was read, restart (may be NULL) is called and reading begins anew. */
 typedef int (*enf_kernel_element_fn)(void *ctx, const struct enf_range *range, uint64_t expires_ms);
 int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
                         void (*restart)(void *ctx), void *ctx);
@@ -81,6 +83,7 @@ enum enf_kernel_queue {
 };
 const char *enf_kernel_queue_name(enum enf_kernel_queue kind);
 
-/* Puts the queue statement in front of chain shard: native where the kernel has it, else the xt target; says which.
- * -EOPNOTSUPP where the kernel has neither. */
-int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass, enum enf_kernel_queue *out);
+/* Puts the queue statement in front of chain shard: native where the kernel has it, else the xt target; says
+ * which. -EOPNOTSUPP where the kernel has neither. */
+int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass,
+                             enum enf_kernel_queue *out);

@@ -33,7 +33,7 @@ struct enf_ruleset_smarthost {
 struct enf_ruleset_group {
     const char *name;
     enum enf_policy policy;
-    bool reset; /* TCP RST instead of silence */
+    bool reset;            /* TCP RST instead of silence */
     uint8_t subscriber_v6; /* bits */
     /* Token bucket behind the detector: rate in connections a minute (0: no meter) and size. */
     uint32_t meter_per_minute;
@@ -47,7 +47,8 @@ struct enf_ruleset_spec {
     size_t subscriber_if_len;
     const char *const *upstream_if;
     size_t upstream_if_len;
-    const struct enf_ruleset_relay *relays; /* those of the configuration: only their interfaces matter here */
+    /* Those of the configuration: only their interfaces matter here. */
+    const struct enf_ruleset_relay *relays;
     size_t relays_len;
     const struct enf_ruleset_smarthost *smarthosts;
     size_t smarthosts_len;
@@ -68,14 +69,15 @@ struct enf_ruleset_spec {
     uint64_t meter_window_ms;     /* longest window that a bucket stands for */
 };
 
-/* The table as nft text, zero-terminated; the caller frees *out. 0, -ENOMEM, or -EINVAL for a broken template. */
+/* The table as nft text, zero-terminated; the caller frees *out. 0, -ENOMEM, or -EINVAL for a broken
+ * template. */
 int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out);
 
-/* Puts the text from enf_ruleset_render into the kernel of this network namespace, in one transaction: rules, static
- * sets and chains as the text says, the elements of dynamic sets, the quarantine and the relays as they were. What an
- * older text had and this one has not is removed. On failure nothing has changed, and *error is nft's own message
- * (the caller frees it; may be NULL). 0, -EINVAL when the kernel or nft refuses, -ENOMEM, -errno of netlink.
- * Must not run in two threads at once. */
+/* Puts the text from enf_ruleset_render into the kernel of this network namespace, in one transaction: rules,
+ * static sets and chains as the text says, the elements of dynamic sets, the quarantine and the relays as
+ * they were. What an older text had and this one has not is removed. On failure nothing has changed, and
+ * *error is nft's own message (the caller frees it; may be NULL). 0, -EINVAL when the kernel or nft refuses,
+ * -ENOMEM, -errno of netlink. Must not run in two threads at once. */
 int enf_ruleset_load(const char *text, char **error);
 
 /* Only table and sets, no chain: for filling the quarantine before the first rule is in force. */
@@ -84,8 +86,8 @@ int enf_ruleset_load_sets(const char *text, char **error);
 /* Asks nft whether it takes the text, without a change. Needs CAP_NET_ADMIN. */
 int enf_ruleset_check(const char *text, char **error);
 
-/* The table with its elements as nft lists it; the caller frees *out. nft 1.0.6 needs a minute for a million elements:
- * not for more than ENF_RULESET_LIST_MAX of them. */
+/* The table with its elements as nft lists it; the caller frees *out. nft 1.0.6 needs a minute for a million
+ * elements: not for more than ENF_RULESET_LIST_MAX of them. */
 #define ENF_RULESET_LIST_MAX 20000
 int enf_ruleset_list(char **out, char **error);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Packets from the kernel: copies by NFLOG, and inspected ones by NFQUEUE, that wait for a verdict. A reader belongs
- * to one thread. Nothing here blocks; poll the descriptor. All that is handed out is hostile and lives only while the
- * callback runs. */
+/* Packets from the kernel: copies by NFLOG, and inspected ones by NFQUEUE, that wait for a verdict. A reader
+ * belongs to one thread. Nothing here blocks; poll the descriptor. All that is handed out is hostile and
+ * lives only while the callback runs. */
 #pragma once
 
 #include <stdbool.h>
@@ -34,13 +34,14 @@ struct enf_kernel_packet {
 
 struct enf_log_stats {
     uint64_t messages;
-    uint64_t lost;     /* gaps in the kernel's own numbering */
+    uint64_t lost;     /* gaps in the kernel's own numbering, and what came before the reader was set up */
     uint64_t overruns; /* times the socket's buffer was full (ENOBUFS) */
     uint64_t malformed;
 };
 
 struct enf_log;
-/* Binds NFLOG group with a flush time of 10 ms. 0 or -errno (-EBUSY: somebody else has the group). */
+/* Binds NFLOG group with a flush time of 10 ms. 0 or -errno (-EBUSY: somebody else has the group, -EPERM: no
+ * CAP_NET_ADMIN). */
 int enf_log_open(uint16_t group, struct enf_log **out);
 void enf_log_close(struct enf_log **log); /* accepts NULL content, clears */
 int enf_log_fd(const struct enf_log *log);
@@ -59,17 +60,22 @@ struct enf_queue_stats {
 };
 
 struct enf_queue;
-/* Binds NFQUEUE number `queue`. fail_open: a full queue lets packets pass instead of dropping them. 0 or -errno. */
+/* Binds NFQUEUE number `queue`. fail_open: a full queue lets packets pass instead of dropping them. 0 or
+ * -errno (-EBUSY: somebody else has the queue, -EPERM: no CAP_NET_ADMIN). */
 int enf_queue_open(uint16_t queue, bool fail_open, struct enf_queue **out);
+/* Changes what a full queue does, while packets wait in it: a number can be bound once only, so a second open
+ * of the same queue is no way. By the thread that reads it. 0 or -errno, then it is as it was. */
+int enf_queue_set_fail_open(struct enf_queue *queue, bool fail_open);
 void enf_queue_close(struct enf_queue **queue);
 int enf_queue_fd(const struct enf_queue *queue);
 /* The verdict on one packet: true lets it pass. */
 typedef bool (*enf_queue_fn)(void *ctx, const struct enf_kernel_packet *packet);
-/* Reads a burst (up to 32), asks fn, sends all verdicts at once. Number of packets, or -errno. A packet that cannot be
- * read gets the verdict of fn with len 0. */
+/* Reads a burst (up to 32), asks fn, sends all verdicts at once. Number of packets, or -errno. A packet that
+ * cannot be read gets the verdict of fn with len 0. */
 int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx);
 struct enf_queue_stats enf_queue_stats(const struct enf_queue *queue);
 
-/* What the kernel itself dropped of a queue, of /proc/net/netfilter/nfnetlink_queue text (pure; for tests and status):
- * 0 with *queue_dropped (queue full) and *user_dropped (socket full), or -ENOENT where the queue is not listed. */
+/* What the kernel itself dropped of a queue, of /proc/net/netfilter/nfnetlink_queue text (pure; for tests and
+ * status): 0 with *queue_dropped (queue full) and *user_dropped (socket full), or -ENOENT where the queue is
+ * not listed. */
 int enf_queue_parse_proc(const char *text, uint16_t queue, uint64_t *queue_dropped, uint64_t *user_dropped);
