@@ -216,18 +216,39 @@ static void tell_tripped(struct enf_daemon *d, const struct enf_report *report)
         enf_log_line("governor", "the kernel's meter could not be told: %s", strerror(-err));
 }
 
+/* "21 connections, the limit is 20 per 60s": what a help desk reads out. */
+static void describe(const struct enf_report *report, char *out, size_t out_len)
+{
+    const char *limit = strstr(report->setting, ": ");
+
+    limit = limit ? limit + 2 : report->setting;
+    if (report->kind == ENF_REPORT_METER) {
+        enf_text_copy(out, out_len, "so many connections that the kernel's own meter ran over");
+        return;
+    }
+    switch (report->cause) {
+    case ENF_CAUSE_TRAP:
+        enf_text_copy(out, out_len, "a connection to a trap address, to which no honest host sends mail");
+        break;
+    case ENF_CAUSE_CONNECTION_RATE:
+        snprintf(out, out_len, "%" PRIu64 " connections to port 25, the limit is %s", report->evidence_total,
+                 limit);
+        break;
+    case ENF_CAUSE_DISTINCT_DESTINATIONS:
+        snprintf(out, out_len, "%" PRIu64 " different mail servers, the limit is %s", report->evidence_total,
+                 limit);
+        break;
+    default:
+        snprintf(out, out_len, "%" PRIu64 " observations, %s", report->evidence_total, report->setting);
+    }
+}
+
 static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
 {
     const char *actor = report->kind == ENF_REPORT_METER ? "meter" : "detector";
-    char what[ENF_SETTING_LEN + 64];
+    char what[ENF_SETTING_LEN + 96];
 
-    if (report->kind == ENF_REPORT_METER)
-        snprintf(what, sizeof what, "so many connections that the kernel's own meter ran over");
-    else if (report->cause == ENF_CAUSE_TRAP)
-        snprintf(what, sizeof what, "a connection to a trap address (%s)", report->setting);
-    else
-        snprintf(what, sizeof what, "%" PRIu64 " observations over the limit (%s)", report->evidence_total,
-                 report->setting);
+    describe(report, what, sizeof what);
     struct enf_decide_facts facts = facts_of(d, report, what);
     struct enf_decide_settings settings = settings_of(d->running->config);
     struct enf_decision decision = enf_decide(&facts, &settings);
