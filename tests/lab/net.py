@@ -75,6 +75,8 @@ def attempt(node, source, destination, port=25, sport=0, timeout=2.0):
 class Server:
     """Listens in a namespace and talks: a greeting, then each line is answered with 250 and the line."""
 
+    all = []  # those that are open
+
     def __init__(self, node, port, address=None, family=4, greeting=b"220 lab ESMTP\r\n"):
         self.sock = node.socket(INET[family], socket.SOCK_STREAM)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,6 +88,7 @@ class Server:
         self.accepted = []  # (address, port) of the clients
         self.lines = []
         threading.Thread(target=self._accept, daemon=True).start()
+        Server.all.append(self)
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -102,6 +105,8 @@ class Server:
                 conn.sendall(b"250 " + line)
 
     def close(self):
+        if self in Server.all:
+            Server.all.remove(self)
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
@@ -259,10 +264,14 @@ class Wire:
     def pass_through(self, *packets):
         """Which of the packets arrived: a list of booleans."""
         self.sniffer.clear()
-        marker = self.marker()
-        self.sender.send(*packets, marker)
-        wait_for("the marker behind the packets", lambda: self.sniffer.has(marker))
+        self.sender.send(*packets)
+        self.mark(self.marker())
         return [self.sniffer.has(p) for p in packets]
+
+    def mark(self, marker):
+        """Sends a marker and waits until it is there."""
+        self.sender.send(marker)
+        wait_for("the marker behind the packets", lambda: self.sniffer.has(marker))
 
     def close(self):
         self.sender.close()

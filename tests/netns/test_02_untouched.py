@@ -54,7 +54,8 @@ TRAFFIC = {
     "sctp with port 25": _named(132), "gre": _named(47), "esp": _named(50), "unknown protocol": _named(253),
     "ping": lambda s, d: [icmp_echo(s, d)],
     "tcp 587 in fragments": _fragments(587, 77),
-    "second fragment alone": lambda s, d: [fragment(s, d, 78, 24, 0, b"\0\x19\0\x19" * 4)],
+    # Bytes where the ports would be in a first fragment, and what an IPv6 fragment header has in their place.
+    "second fragment that looks like 25": lambda s, d: [fragment(s, d, 78, 24, more, b"\0\x19\0\x19" * 4) for more in (0, 1)],
     "answers of an own server": lambda s, d: [tcp(s, d, 25, 5005, f) for f in (SYN | ACK, ACK, RST)],
     "tos, ttl and options": lambda s, d: [
         bytes(craft.IP(src=s, dst=d, tos=0xB8, ttl=9, options=[b"\x01\x01\x01\x00"]) / craft.TCP(sport=5, dport=587))
@@ -92,7 +93,7 @@ def test_from_upstream(gate, family):
     s, d = ATTACKER[family], sub.address
     packets = [tcp(s, d, 6000, 25), tcp(s, d, 6000, 25, ACK, data=b"EHLO x\r\n"), tcp(s, d, 587, 6001, SYN | ACK),
                tcp(s, d, 26, 6001, SYN | ACK), udp(s, d, 25, 6001, b"no mail"), udp(s, d, 25, 25, b"no mail"), icmp_echo(s, d),
-               *_fragments(587, 90)(s, d)]
+               *_fragments(587, 90)(s, d), fragment(s, d, 92, 24, 0, b"\0\x19\0\x19" * 4)]
     assert all(wire.pass_through(*packets))
     wire.close()
 

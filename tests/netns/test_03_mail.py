@@ -7,7 +7,7 @@ import pytest
 
 from lab import MX, RELAY, SMARTHOST
 from mail import Client, Postfix, swaks
-from net import Sniffer, ports, tcp_flags, wait_for
+from net import Sniffer, addresses, ports, tcp_flags, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_cut_off_and_released(gate, servers, family):
 
     answer = gate.daemon.ok("quarantine", sub.address, "--for", "1h", "--reason", "test", "--ticket", "T-1")
     assert answer["quarantined"][0]["subscriber"] == sub.name
-    with Sniffer(gate.lab.inet, match=lambda p: (ports(p) or (0, 0, 0))[2] == 25) as sniffer:
+    with Sniffer(gate.lab.inet, match=lambda p: addresses(p)[0] == sub.address and ports(p)[2] == 25) as sniffer:
         with pytest.raises((smtplib.SMTPException, OSError)):
             client.data(client.mail_text(f"cut {family}"))
         # Not one packet of the session arrives any more, and no new session begins.
@@ -108,7 +108,7 @@ def test_answers_to_a_quarantined_one(gate, servers, family):
     sub = gate.fresh("business", family)
     client = Client(sub.node, sub.address, MX[family], timeout=3)
     gate.daemon.ok("quarantine", sub.address)
-    with Sniffer(gate.lab.suba, match=lambda p: (ports(p) or (0, 0, 0))[1] == 25) as sniffer:
+    with Sniffer(gate.lab.suba, match=lambda p: addresses(p)[1] == sub.address and ports(p)[1] == 25) as sniffer:
         client.sock.sendall(b"NOOP\r\n")
         assert gate.passes(sub, gate.syn(sub, MX[family])) == [False]
         assert not [p for p in sniffer.packets if tcp_flags(p) & 0x08]

@@ -2,12 +2,13 @@
 """6. Quarantine: by trap and by hand, of prefixes and parts of them, relays with --force only, IPv6 subscribers that
 change addresses."""
 import json
+import subprocess
 
 import pytest
 
 from craft import SYN, tcp
 from daemon import Subscriber
-from lab import HOST, RELAY, SMARTHOST, TRAP
+from lab import BUILD, HOST, RELAY, SMARTHOST, TRAP
 from net import Server, Wire, attempt, wait_for
 
 
@@ -32,7 +33,7 @@ def test_trap(gate, family):
         assert entry["actor"] == "detector" and entry["level"] == "smtp" and entry["convictions"] == 1
 
 
-PREFIXES = {4: ("100.64.9.0/24", "100.64.9.7", ("100.64.9.6", "100.64.9.8", "100.64.9.255"), "100.64.8.0/22"),
+PREFIXES = {4: ("100.64.9.0/25", "100.64.9.7", ("100.64.9.6", "100.64.9.8", "100.64.9.127"), "100.64.8.0/22"),
             6: ("2001:db8:2000:4000::/56", "2001:db8:2000:4007::5", ("2001:db8:2000:4006::5", "2001:db8:2000:4008::5",
                                                                      "2001:db8:2000:40ff::5"), "2001:db8:2000::/48")}
 
@@ -52,7 +53,7 @@ def test_prefix(gate, family):
     gate.daemon.ok("release", one, "--reason", "cleaned")
     assert [gate.passes(s, gate.syn(s)) for s in everybody] == [[True]] + [[False]] * 3
     listed = gate.daemon.quarantined()
-    assert prefix not in listed and len(listed) >= 8 and all(e["ticket"] == "T-7" for e in listed.values()
+    assert prefix not in listed and len(listed) >= 7 and all(e["ticket"] == "T-7" for e in listed.values()
                                                               if e["reason"] == "outbreak")
 
     gate.daemon.ok("release", cover)
@@ -186,7 +187,8 @@ def test_commands_for_people(gate):
     assert isinstance(json.loads(gate.daemon.ctl("--json", "status").stdout), dict)
     assert gate.daemon.ctl("release", "not-an-address").returncode in (1, 2)
     assert gate.daemon.ctl("nonsense").returncode == 2
-    assert gate.daemon.ctl("--socket", "/nonexistent/socket", "status").returncode == 3
+    assert subprocess.run([BUILD / "enforcerctl", "--socket", "/nonexistent/socket", "status"], capture_output=True,
+                          check=False).returncode == 3
     gate.daemon.ok("release", sub.address)
 
 
