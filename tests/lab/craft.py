@@ -15,7 +15,7 @@ from scapy.layers.inet6 import (IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv
 from scapy.packet import Raw  # noqa: E402
 
 SYN, ACK, RST, FIN, PSH = 0x02, 0x10, 0x04, 0x01, 0x08
-PROTO_TCP, PROTO_UDP, PROTO_FRAGMENT, PROTO_DSTOPTS, PROTO_HBH, PROTO_ROUTING = 6, 17, 44, 60, 0, 43
+PROTO_TCP = 6
 
 
 def family(address):
@@ -180,6 +180,9 @@ def _pushed_chains(src, dst, chained, hbh):
     yield from two("chain cut inside the options", 0x6102, 72, [opts(long)], 16)
     yield from two("chain cut between two options", 0x6103, 73, [opts(pad4), opts(long)], 16)
     yield from two("chain pushed behind hop-by-hop", 0x6104, 74, [opts(pad4)], 8, before=hbh)
+    yield from two("chain pushed behind a second fragment header", 0x6107, 77, [IPv6ExtHdrFragment(id=7, nh=PROTO_TCP)], 8)
+    yield from two("chain pushed behind a routing header", 0x6108, 78,
+                   [IPv6ExtHdrRouting(addresses=[], segleft=0, type=4, reserved=0), opts(pad4)], 16)
     nh, rest = chained(76, opts(pad4))
     yield Trick("chain pushed: nothing but one fragment more",
                 [v6_fragment(src, dst, 0x6106, 0, 1, rest[:8], nh), v6_fragment(src, dst, 0x6106, 8, 1, rest[8:16], nh),

@@ -51,7 +51,7 @@ TRAFFIC = {
     "web and dns": lambda s, d: [tcp(s, d, 5003, 80), tcp(s, d, 5003, 443), tcp(s, d, 5003, 53), udp(s, d, 5003, 53, b"q")],
     "udp 25": lambda s, d: [udp(s, d, 25, 25, b"not mail"), udp(s, d, 5004, 25, b"not mail")],
     "udp 25 in fragments": _udp_fragments,
-    "sctp with port 25": _named(132), "gre": _named(47), "esp": _named(50), "unknown protocol": _named(253),
+    "sctp with port 25": _named(132), "gre": _named(47), "esp": _named(50), "ah": _named(51), "unknown protocol": _named(253),
     "ping": lambda s, d: [icmp_echo(s, d)],
     "tcp 587 in fragments": _fragments(587, 77),
     # Bytes where the ports would be in a first fragment, and what an IPv6 fragment header has in their place.

@@ -41,7 +41,7 @@ class Watch:
 
     def __init__(self, gate):
         lab = gate.lab
-        sources = {*BLOCKED.values(), *BY_HAND.values(), *IN_NET.values()}
+        self.sources = sources = {*BLOCKED.values(), *BY_HAND.values(), *IN_NET.values()}
         self.out = Sniffer(lab.inet, match=lambda p: (ports(p) or (0, 0, 0))[::2] == (6, 25) and addresses(p)[0] in sources)
         self.back = Sniffer(lab.suba, match=lambda p: (ports(p) or (0, 0, 0))[:2] == (6, 25)
                             and addresses(p)[1] in BLOCKED.values())
@@ -67,6 +67,18 @@ class Watch:
 
 def _mix(make):
     return [p for pair in itertools.zip_longest(make(4), make(6)) for p in pair if p]
+
+
+def before(gate):
+    """Rules off: the senders' packets do arrive, of each source, and are counted."""
+    watch = Watch(gate)
+    watch.more(2400)
+    assert {addresses(p)[0] for p in watch.out.packets} >= watch.sources
+    assert {addresses(p)[1] for p in watch.back.packets} >= set(BLOCKED.values())
+    for pacer in watch.pacers:
+        pacer.stop()
+    watch.out.close()
+    watch.back.close()
 
 
 @pytest.fixture(scope="module")
