@@ -4,6 +4,26 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+static bool is_dash(char c)
+{
+    return c == '_' || c == '-';
+}
+
+void enf_text_id(FILE *out, const char *name)
+{
+    size_t len = strlen(name), end = len;
+
+    for (size_t i = 0; i < len; i++)
+        fputc(is_dash(name[i]) ? '_' : name[i], out);
+    /* "x_syn", "x_syn_", "x_syn__" … get one more each, so that none ends in what belongs to the templates.
+     */
+    while (end > 0 && is_dash(name[end - 1]))
+        end--;
+    if (end > 3 && is_dash(name[end - 4]) && memcmp(name + end - 3, "syn", 3) == 0)
+        fputc('_', out);
+}
 
 void enf_text_subscriber(FILE *out, enum enf_family family, const char *dir, uint8_t bits)
 {

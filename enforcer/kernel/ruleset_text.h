@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* A group's name as a part of nft's names: these have no '-'. Two names that differ in more than - and _ stay
+ * two, and no chain of one group ("g_NAME_syn4") is a chain of another ("g_" "NAME_syn" "4"). */
+void enf_text_id(FILE *out, const char *name);
+
 /* "ip saddr" or "ip6 saddr & ffff:…::", as a subscriber of that many bits is matched; dir is "saddr" or
  * "daddr". */
 void enf_text_subscriber(FILE *out, enum enf_family family, const char *dir, uint8_t bits);

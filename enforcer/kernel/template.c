@@ -9,8 +9,9 @@
 #define NESTING_MAX 16
 
 struct block {
-    bool live;  /* the lines here stand */
-    bool outer; /* … if those around do */
+    bool live;     /* the lines here stand */
+    bool outer;    /* … if those around do */
+    bool had_else; /* there is one at most */
 };
 
 static const char *lookup(const struct enf_template_scope *scope, const char *name, size_t len, bool *known)
@@ -27,11 +28,19 @@ static const char *lookup(const struct enf_template_scope *scope, const char *na
     return "";
 }
 
-/* A line whose values are all empty leaves nothing behind, not even itself. */
+/* Is the line one name and nothing else? Then its value is whole lines, with their own last newline, or none.
+ */
+static bool is_only_value(const char *line, size_t len)
+{
+    const char *close = len > 4 ? memmem(line, len, "}}", 2) : NULL;
+
+    return close && memcmp(line, "{{", 2) == 0 && close + 2 == line + len;
+}
+
 static int render_line(const char *line, size_t len, const struct enf_template_scope *scope, FILE *out)
 {
     const char *end = line + len;
-    bool only_value = len > 4 && line[0] == '{' && line[1] == '{';
+    bool only_value = is_only_value(line, len);
 
     while (line < end) {
         const char *open = memmem(line, (size_t)(end - line), "{{", 2);
@@ -48,12 +57,9 @@ static int render_line(const char *line, size_t len, const struct enf_template_s
         const char *value = lookup(scope, name, (size_t)(close - name), &known);
         if (!known)
             return -EINVAL;
-        if (only_value && !*value)
-            return 0;
         fputs(value, out);
         line = close + 2;
     }
-    /* A value that is lines by itself brings its own last newline. */
     if (!only_value)
         fputc('\n', out);
     return 0;
@@ -77,6 +83,9 @@ static int directive(const char *line, size_t len, const struct enf_template_sco
     if (*depth == 0)
         return -EINVAL;
     if (len == 5 && memcmp(line, "%else", 5) == 0) {
+        if (top->had_else)
+            return -EINVAL;
+        top->had_else = true;
         top->live = top->outer && !top->live;
         return 0;
     }

@@ -69,8 +69,10 @@ struct enf_ruleset_spec {
     uint64_t meter_window_ms;     /* longest window that a bucket stands for */
 };
 
-/* The table as nft text, zero-terminated; the caller frees *out. 0, -ENOMEM, or -EINVAL for a broken
- * template. */
+/* The table as nft text, zero-terminated; the caller frees *out. 0, -ENOMEM, or -EINVAL for a broken template
+ * and for a spec that contradicts itself (a map that names groups which do not exist, IPv6 subscribers
+ * without a length). Names of groups and interfaces go into the text as they are: the configuration has
+ * checked them, and no two group names differ in - and _ only. */
 int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out);
 
 /* Puts the text from enf_ruleset_render into the kernel of this network namespace, in one transaction: rules,
