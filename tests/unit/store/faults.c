@@ -313,7 +313,7 @@ static void with_small_disk(struct bed *bed, int (*fn)(struct bed *bed))
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("tmpfs", bed->dir, "tmpfs", 0, "size=1m") < 0)
             _exit(77);
         _exit(fn(bed));
@@ -361,12 +361,12 @@ static int read_only_disk(struct bed *bed)
     struct enf_store *store = NULL;
     char message[ENF_STORE_MESSAGE_LEN] = "";
 
-    MUST(mount(NULL, bed->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    MUST(mount("none", bed->dir, "none", MS_REMOUNT | MS_RDONLY, NULL) == 0);
     MUST(enf_store_open(bed->dir, &store, message, sizeof(message)) == -EROFS); /* nothing there yet */
-    MUST(mount(NULL, bed->dir, NULL, MS_REMOUNT, NULL) == 0);
+    MUST(mount("none", bed->dir, "none", MS_REMOUNT, NULL) == 0);
     MUST(enf_store_open(bed->dir, &store, NULL, 0) == 0);
     enf_store_close(&store);
-    MUST(mount(NULL, bed->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    MUST(mount("none", bed->dir, "none", MS_REMOUNT | MS_RDONLY, NULL) == 0);
     MUST(enf_store_open(bed->dir, &store, message, sizeof(message)) == -EROFS);
     MUST(strstr(message, "read-only") && strstr(message, bed->file));
     return 0;
