@@ -186,7 +186,11 @@ METHOD(enf_method_quarantine_add)
         return -EINVAL;
     struct enf_quarantine *entries = calloc(len, sizeof *entries);
     json_t *list = json_array();
-    int err = entries && list ? 0 : enf_control_fail(error, ENF_CONTROL_INTERNAL, "out of memory");
+    int err = 0;
+    if (!entries || !list) {
+        enf_control_fail(error, ENF_CONTROL_INTERNAL, "out of memory");
+        err = -ENOMEM;
+    }
     for (size_t i = 0; err == 0 && i < len; i++) {
         make_entry(d, &prefixes[i], &request, caller, now_ms, &entries[i]);
         err = check_force(d, &entries[i].subscriber, &request, error);
@@ -235,7 +239,11 @@ METHOD(enf_method_quarantine_release)
         enf_params_prefixes(params, "addresses", ENF_PARAM_REQUIRED, &prefixes, &len, error) < 0)
         return -EINVAL;
     struct release_list released = {.d = d, .list = json_array()};
-    int err = released.list ? 0 : enf_control_fail(error, ENF_CONTROL_INTERNAL, "out of memory");
+    int err = 0;
+    if (!released.list) {
+        enf_control_fail(error, ENF_CONTROL_INTERNAL, "out of memory");
+        err = -ENOMEM;
+    }
     for (size_t i = 0; err == 0 && i < len; i++) {
         struct enf_prefix prefix = enf_as_subscriber(d, &prefixes[i]);
         size_t count = 0;
