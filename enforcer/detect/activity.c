@@ -38,6 +38,9 @@ struct keep keep_of(const struct enf_detector_settings *settings)
     keep.silence_ms = keep.longest_ms;
     if (keep.silence_ms < ENF_RETRANSMISSION_MS)
         keep.silence_ms = (uint32_t)ENF_RETRANSMISSION_MS;
+    if (settings->sequential.enabled && settings->sequential.model == ENF_SEQUENTIAL_LINE &&
+        keep.silence_ms < ENF_SEQUENTIAL_PERIOD_MS)
+        keep.silence_ms = (uint32_t)ENF_SEQUENTIAL_PERIOD_MS;
     return keep;
 }
 
@@ -45,14 +48,29 @@ struct keep keep_of(const struct enf_detector_settings *settings)
 
 static struct connection *at(struct subscriber *subscriber, uint32_t i)
 {
-    struct connection *ring = subscriber->ring ? subscriber->ring : &subscriber->only;
+    struct connection *ring = subscriber->ring ? subscriber->ring->at : &subscriber->only;
     return &ring[(subscriber->first + i) & (subscriber->capacity - 1U)];
 }
 
 const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i)
 {
-    const struct connection *ring = subscriber->ring ? subscriber->ring : &subscriber->only;
+    const struct connection *ring = subscriber->ring ? subscriber->ring->at : &subscriber->only;
     return &ring[(subscriber->first + i) & (subscriber->capacity - 1U)];
+}
+
+struct connection *activity_newest(struct subscriber *subscriber)
+{
+    return at(subscriber, subscriber->len - 1U);
+}
+
+struct connection *activity_before_newest(struct subscriber *subscriber)
+{
+    return at(subscriber, subscriber->len - 2U);
+}
+
+static size_t ring_size(uint32_t capacity)
+{
+    return sizeof(struct ring) + capacity * sizeof(struct connection);
 }
 
 static void ring_drop_oldest(struct subscriber *subscriber)
@@ -63,18 +81,20 @@ static void ring_drop_oldest(struct subscriber *subscriber)
 
 static void ring_free(struct subscriber *subscriber, struct budget *budget)
 {
-    budget_free(budget, subscriber->ring, subscriber->capacity * sizeof(struct connection));
+    budget_free(budget, subscriber->ring, ring_size(subscriber->capacity));
     subscriber->ring = NULL;
 }
 
 static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
 {
     uint8_t capacity = subscriber->ring ? (uint8_t)(subscriber->capacity * 2) : RING_MIN;
-    struct connection *ring = budget_alloc(budget, capacity * sizeof(*ring));
+    struct ring *ring = budget_alloc(budget, ring_size(capacity));
     if (!ring)
         return false;
+    if (subscriber->ring)
+        ring->sequential = subscriber->ring->sequential;
     for (uint32_t i = 0; i < subscriber->len; i++)
-        ring[i] = *at(subscriber, i);
+        ring->at[i] = *at(subscriber, i);
     ring_free(subscriber, budget);
     subscriber->ring = ring;
     subscriber->capacity = capacity;
@@ -187,8 +207,9 @@ void activity_prefetch(const struct subscriber *subscriber)
     uint32_t lines = subscriber->many ? 1 : subscriber->capacity;
     uint32_t start =
         subscriber->many ? (subscriber->first + subscriber->len) & (subscriber->capacity - 1U) : 0;
+    __builtin_prefetch(&subscriber->ring->sequential, 1);
     for (uint32_t i = 0; i < lines; i += 2)
-        __builtin_prefetch(&subscriber->ring[start + i], 1);
+        __builtin_prefetch(&subscriber->ring->at[start + i], 1);
 }
 
 void activity_prefetch_many(const struct subscriber *subscriber)

@@ -9,6 +9,7 @@
 #include "enforcer/detect/connection.h"
 #include "enforcer/detect/destinations.h"
 #include "enforcer/detect/prints.h"
+#include "enforcer/detect/sequential.h"
 #include "enforcer/detect/settings.h"
 #include "enforcer/detect/stamps.h"
 #include "enforcer/detect/table.h"
@@ -17,6 +18,12 @@
 #include <stdint.h>
 
 #define FEW_MAX 8
+
+/* The last connections, and the state of the sequential test: both live as long as each other. */
+struct ring {
+    struct enf_sequential sequential;
+    struct connection at[];
+};
 
 struct many {
     struct stamps stamps;
@@ -27,9 +34,9 @@ struct many {
 /* What the settings of a subscriber ask to be kept; cheap to make anew for each observation. */
 struct keep {
     uint32_t longest_ms; /* of all windows */
-    uint32_t
-        silence_ms;  /* after which nothing counts: that, or the time in which retransmissions are known */
-    uint32_t stamps; /* connections: the largest limit and one */
+    uint32_t silence_ms; /* after which nothing counts: that, the time in which retransmissions are known, or
+                            the period of the sequential test */
+    uint32_t stamps;     /* connections: the largest limit and one */
     uint32_t destinations; /* the limit and one, or 0 */
     uint32_t distinct_ms;
     uint32_t prints;
@@ -54,6 +61,9 @@ bool activity_add(struct subscriber *subscriber, const struct activity_context *
 
 /* The i-th connection of the ring, 0 being the oldest. */
 const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i);
+/* The one accounted last, and the one before it: there must be so many. */
+struct connection *activity_newest(struct subscriber *subscriber);
+struct connection *activity_before_newest(struct subscriber *subscriber);
 /* Connections, different destinations in (now - per, now] since the last conviction; now_ms not before
  * last_ms. */
 uint32_t activity_connections(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms);

@@ -20,7 +20,7 @@ struct connection {
         print; /* hash of addresses, ports and sequence number: what a retransmission repeats. Never zero */
     uint16_t destination_port;
     uint8_t flags;
-    uint8_t unused;
+    uint8_t weight; /* what it was to the sequential test: enum enf_sequential_kind */
 };
 
 static inline void address_pack(const struct enf_addr *addr, uint8_t out[static 16])

@@ -3,6 +3,7 @@
 #include "enforcer/detect/conviction.h"
 
 #include "enforcer/core/text.h"
+#include "enforcer/detect/sequential.h"
 
 #include <stdio.h>
 
@@ -30,6 +31,14 @@ static const char *per_text(uint64_t per_ms, char buf[static ENF_TIME_STR_LEN])
     return buf;
 }
 
+/* As in the configuration: no exponent, no zeros at the end. */
+static void write_sequential(double false_conviction, char out[static ENF_SETTING_LEN])
+{
+    int len = snprintf(out, ENF_SETTING_LEN, "sequential: false_conviction %.12f", false_conviction);
+    while (len > 0 && out[len - 1] == '0')
+        out[--len] = '\0';
+}
+
 static void write_setting(const struct conviction *conviction, char out[static ENF_SETTING_LEN])
 {
     char per[ENF_TIME_STR_LEN];
@@ -49,23 +58,47 @@ static void write_setting(const struct conviction *conviction, char out[static E
         (void)snprintf(out, ENF_SETTING_LEN, "distinct_destinations: %u per %s", conviction->limit,
                        per_text(conviction->per_ms, per));
         break;
+    case ENF_CAUSE_SEQUENTIAL:
+        write_sequential(conviction->false_conviction, out);
+        break;
     case ENF_CAUSE_NONE:
         break;
     }
 }
 
-static enum enf_evidence_kind kind_of(enum enf_cause cause)
+static bool is_known_network(const struct connection *connection)
+{
+    return connection->weight >= ENF_SEQUENTIAL_AGAIN_1 && connection->weight <= ENF_SEQUENTIAL_AGAIN_6;
+}
+
+static enum enf_evidence_kind kind_of(enum enf_cause cause, const struct connection *connection)
 {
     switch (cause) {
     case ENF_CAUSE_TRAP:
         return ENF_EVIDENCE_TRAP;
     case ENF_CAUSE_DISTINCT_DESTINATIONS:
         return ENF_EVIDENCE_DESTINATION;
+    case ENF_CAUSE_SEQUENTIAL:
+        return is_known_network(connection) ? ENF_EVIDENCE_CONNECTION : ENF_EVIDENCE_DESTINATION;
     case ENF_CAUSE_CONNECTION_RATE:
     case ENF_CAUSE_NONE:
         break;
     }
     return ENF_EVIDENCE_CONNECTION;
+}
+
+/* From the score at the end back to the first one kept: so the sums are right where earlier ones are missing.
+ */
+static void write_scores(const struct conviction *conviction, struct enf_evidence *evidence)
+{
+    double score = conviction->score;
+    for (size_t i = conviction->len; i-- > 0;) {
+        const struct enf_sequential_row *row = enf_sequential_row(conviction->connections[i].weight);
+        evidence[i].step = row ? (double)row->step / ENF_SEQUENTIAL_UNIT : 0;
+        evidence[i].score = score;
+        evidence[i].threshold = conviction->threshold;
+        score -= evidence[i].step;
+    }
 }
 
 void conviction_render(const struct conviction *conviction, const struct enf_prefix *subscriber,
@@ -87,7 +120,7 @@ void conviction_render(const struct conviction *conviction, const struct enf_pre
         const struct connection *connection = &conviction->connections[i];
         evidence[i] = (struct enf_evidence){
             .time_ms = connection->time_ms,
-            .kind = kind_of(conviction->cause),
+            .kind = kind_of(conviction->cause, connection),
             .destination = address_unpack(connection->destination),
             .destination_port = connection->destination_port,
             .blocked = (connection->flags & CONNECTION_BLOCKED) != 0,
@@ -98,6 +131,8 @@ void conviction_render(const struct conviction *conviction, const struct enf_pre
         };
         memcpy(evidence[i].setting, out->setting, ENF_SETTING_LEN);
     }
+    if (conviction->cause == ENF_CAUSE_SEQUENTIAL)
+        write_scores(conviction, evidence);
 }
 
 const char *enf_cause_name(enum enf_cause cause)
@@ -111,6 +146,8 @@ const char *enf_cause_name(enum enf_cause cause)
         return "connection-rate";
     case ENF_CAUSE_DISTINCT_DESTINATIONS:
         return "distinct-destinations";
+    case ENF_CAUSE_SEQUENTIAL:
+        return "sequential";
     }
     return NULL;
 }

@@ -17,6 +17,9 @@ struct conviction {
     enum enf_cause cause;
     uint16_t len; /* of connections: the last ones of total */
     bool forgeable;
+    double score; /* these three of the sequential test only */
+    double threshold;
+    double false_conviction;
     struct connection connections[];
 };
 

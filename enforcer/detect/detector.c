@@ -250,6 +250,8 @@ static void convict(struct enf_detector *det, struct subscriber *subscriber,
 
     subscriber->flags &= (uint8_t)~SUBSCRIBER_FORGEABLE;
     activity_spend(subscriber);
+    if (conviction->cause != ENF_CAUSE_SEQUENTIAL)
+        weigh_restart(subscriber);
     count(&subscriber->convictions, true);
     det->stats.convictions++;
 }
@@ -265,6 +267,9 @@ static void update_level(struct enf_detector *det, struct subscriber *subscriber
         /* Whoever holds memory must be found where memory is looked for. */
         if (level == 0 && subscriber->ring)
             level = 1;
+        uint8_t weight = weigh_level(subscriber);
+        if (weight > level)
+            level = weight;
     }
     if (level != subscriber->level)
         table_set_level(&det->table, subscriber, level);
@@ -297,6 +302,9 @@ int enf_detector_feed(struct enf_detector *det, const struct enf_observation *ob
     det->stats.starved += !activity_add(subscriber, &context, &connection);
 
     judge(subscriber, obs, settings, &det->scratch.conviction);
+    const struct enf_sequential_rules *rules = weigher_rules(&det->weigher, &settings->sequential);
+    if (rules)
+        weigh(subscriber, rules, &settings->sequential, &det->scratch.conviction);
     bool convicted = det->scratch.conviction.cause != ENF_CAUSE_NONE;
     if (convicted)
         convict(det, subscriber, obs, &connection, out);

@@ -3,6 +3,7 @@
 #include "enforcer/detect/judge.h"
 
 #include "enforcer/detect/activity.h"
+#include "enforcer/detect/weigh.h"
 
 static bool is_trap(const struct enf_detector_settings *settings, const struct enf_addr *destination)
 {
@@ -87,6 +88,9 @@ void judge_gather(struct conviction *out, const struct subscriber *subscriber,
         break;
     case ENF_CAUSE_DISTINCT_DESTINATIONS:
         gather_destinations(out, subscriber);
+        break;
+    case ENF_CAUSE_SEQUENTIAL:
+        weigh_gather(out, subscriber);
         break;
     case ENF_CAUSE_NONE:
         break;

@@ -11,7 +11,7 @@
 void judge(const struct subscriber *subscriber, const struct enf_observation *obs,
            const struct enf_detector_settings *settings, struct conviction *head);
 
-/* Fills total, connections and forgeable of a conviction that judge found. There is room for
+/* Fills total, connections and forgeable of a conviction that judge or weigh found. There is room for
  * ENF_EVIDENCE_MAX. */
 void judge_gather(struct conviction *out, const struct subscriber *subscriber,
                   const struct connection *connection);

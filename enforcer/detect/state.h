@@ -7,6 +7,7 @@
 #include "enforcer/detect/conviction.h"
 #include "enforcer/detect/detector.h"
 #include "enforcer/detect/table.h"
+#include "enforcer/detect/weigh.h"
 
 struct enf_detector {
     struct table table;
@@ -14,6 +15,7 @@ struct enf_detector {
     size_t max_bytes;
     uint64_t seed;
     uint32_t idle_cursor;
+    struct weigher weigher;
     struct enf_detector_stats stats;
     struct enf_evidence evidence[ENF_EVIDENCE_MAX]; /* what signals and views point to */
     /* The conviction that is being put together. */

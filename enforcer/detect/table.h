@@ -15,6 +15,7 @@
 #define TABLE_LEVEL_CONVICTED (TABLE_LEVELS - 1)
 
 struct many;       /* see activity.h */
+struct ring;       /* likewise */
 struct conviction; /* see conviction.h */
 
 enum {
@@ -35,7 +36,7 @@ struct subscriber {
     uint32_t forgeable;  /* time of the last forgeable connection, low 32 bits of milliseconds */
     uint64_t first_ms;
     uint64_t last_ms;
-    struct connection *ring;       /* where capacity is more than 1 */
+    struct ring *ring;             /* where capacity is more than 1 */
     struct many *many;             /* NULL while the ring holds all that is remembered */
     struct conviction *conviction; /* the last one, or NULL */
     uint32_t connections;

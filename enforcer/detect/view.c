@@ -4,6 +4,23 @@
 
 #include <errno.h>
 
+static void show_sequential(struct enf_detector *det, const struct subscriber *subscriber,
+                            const struct enf_sequential_settings *settings, uint64_t now_ms,
+                            struct enf_detector_view *out)
+{
+    const struct enf_sequential_rules *rules = weigher_rules(&det->weigher, settings);
+    if (!rules)
+        return;
+    struct enf_sequential first = {.networks_len = subscriber->len > 0};
+    const struct enf_sequential *state = subscriber->ring ? &subscriber->ring->sequential : &first;
+    struct enf_sequential_step step;
+    enf_sequential_show(state, rules, now_ms, &step);
+    out->sequential.score = step.score;
+    out->sequential.threshold = step.threshold;
+    out->sequential.observations = step.observations;
+    out->sequential.networks = state->networks_len;
+}
+
 int enf_detector_show(struct enf_detector *det, const struct enf_prefix *key,
                       const struct enf_detector_settings *settings, uint64_t now_ms,
                       struct enf_detector_view *out)
@@ -33,6 +50,7 @@ int enf_detector_show(struct enf_detector *det, const struct enf_prefix *key,
     if (settings->distinct_destinations.count > 0)
         out->distinct_destinations.count =
             activity_destinations(subscriber, now_ms, settings->distinct_destinations.per_ms);
+    show_sequential(det, subscriber, &settings->sequential, now_ms, out);
     if (subscriber->conviction)
         conviction_render(subscriber->conviction, &subscriber->key, det->evidence, &out->last);
     return 0;

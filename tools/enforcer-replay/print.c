@@ -36,6 +36,7 @@ static const char *unit_of(enum enf_cause cause, uint64_t count)
     case ENF_CAUSE_TRAP:
         return "connection to a trap";
     case ENF_CAUSE_CONNECTION_RATE:
+    case ENF_CAUSE_SEQUENTIAL:
     case ENF_CAUSE_NONE:
         break;
     }

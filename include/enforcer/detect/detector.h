@@ -10,6 +10,7 @@
 
 #include "enforcer/core/addr.h"
 #include "enforcer/core/event.h"
+#include "enforcer/detect/sequential.h"
 #include "enforcer/detect/settings.h"
 #include "enforcer/inspect/observation.h"
 
@@ -49,8 +50,9 @@ enum enf_cause {
     ENF_CAUSE_TRAP,
     ENF_CAUSE_CONNECTION_RATE,
     ENF_CAUSE_DISTINCT_DESTINATIONS,
+    ENF_CAUSE_SEQUENTIAL,
 };
-#define ENF_CAUSE_COUNT 4
+#define ENF_CAUSE_COUNT 5
 
 /* A conviction. The detector owns the evidence: it stays as it is until the next call with this detector. */
 struct enf_signal {
@@ -83,6 +85,12 @@ struct enf_detector_view {
         uint32_t limit; /* 0: none */
         uint64_t per_ms;
     } distinct_destinations;
+    struct {
+        double score;          /* of the running test */
+        double threshold;      /* that convicts in it; 0: the settings have no sequential test */
+        uint32_t observations; /* of the running test */
+        uint32_t networks;     /* known, up to ENF_SEQUENTIAL_NETWORKS */
+    } sequential;
     uint64_t convictions;
     struct enf_signal last; /* the last conviction; cause is ENF_CAUSE_NONE where there was none */
 };
@@ -164,5 +172,5 @@ int enf_detector_each(const struct enf_detector *det,
  * forgotten. */
 size_t enf_detector_forget_idle(struct enf_detector *det, uint64_t now_ms, size_t max_work);
 
-/* "trap", "connection-rate", "distinct-destinations", "none"; NULL for a value out of range. */
+/* "trap", "connection-rate", "distinct-destinations", "sequential", "none"; NULL for a value out of range. */
 const char *enf_cause_name(enum enf_cause cause);

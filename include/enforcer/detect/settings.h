@@ -21,6 +21,19 @@ struct enf_window {
 #define ENF_WINDOW_PER_MAX         (7ULL * 86400 * 1000)
 #define ENF_DISTINCT_MAX           50000 /* destinations that a limit may name; they are counted exactly */
 
+/* Whose line it is: decides what a connection to a network not used before says. */
+enum enf_sequential_model {
+    ENF_SEQUENTIAL_LINE,   /* without a mail server: strangers are suspicious */
+    ENF_SEQUENTIAL_SERVER, /* that may have one: it has a reason to reach strangers */
+};
+
+struct enf_sequential_settings {
+    bool enabled;
+    enum enf_sequential_model model; /* follows from the policy */
+    double false_conviction;         /* expected ones a subscriber and day, at most */
+    double missed;                   /* beta */
+};
+
 struct enf_detector_settings {
     struct enf_window connection_rate[ENF_WINDOWS_MAX];
     size_t connection_rate_len; /* 0: no limit */
@@ -30,11 +43,7 @@ struct enf_detector_settings {
     } distinct_destinations;
     const struct enf_addr *traps; /* not owned */
     size_t traps_len;
-    struct {
-        bool enabled;            /* later: refused by the configuration until then */
-        double false_conviction; /* expected ones a subscriber and day */
-        double missed;           /* beta */
-    } sequential;
+    struct enf_sequential_settings sequential;
     struct {
         uint32_t count; /* 0: off */
         uint64_t per_ms;

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sequential test on what is remembered of a subscriber. */
+#include "enforcer/detect/weigh.h"
+
+#define LEVEL_STEP (2 * ENF_SEQUENTIAL_UNIT)
+
+static bool is_same(const struct enf_sequential_settings *a, const struct enf_sequential_settings *b)
+{
+    return a->model == b->model && memcmp(&a->false_conviction, &b->false_conviction, sizeof(double)) == 0 &&
+           memcmp(&a->missed, &b->missed, sizeof(double)) == 0;
+}
+
+const struct enf_sequential_rules *weigher_rules(struct weigher *weigher,
+                                                 const struct enf_sequential_settings *settings)
+{
+    /* Where strangers are no evidence, connections alone say nothing. */
+    if (!settings->enabled || settings->model == ENF_SEQUENTIAL_SERVER)
+        return NULL;
+    if (!weigher->of.enabled || !is_same(&weigher->of, settings)) {
+        weigher->of.enabled = false;
+        if (enf_sequential_rules_make(settings, &weigher->rules) != 0)
+            return NULL;
+        weigher->of = *settings;
+    }
+    return &weigher->rules;
+}
+
+static enum enf_sequential_result step(struct subscriber *subscriber,
+                                       const struct enf_sequential_rules *rules,
+                                       struct connection *connection, struct enf_sequential_step *out)
+{
+    struct enf_sequential *state = &subscriber->ring->sequential;
+    struct enf_addr destination = address_unpack(connection->destination);
+    enum enf_sequential_result result =
+        enf_sequential_connection(state, rules, &destination, connection->time_ms, out);
+    connection->weight = (uint8_t)out->kind;
+    /* Forgeable evidence that speaks for the host proves nothing against it. */
+    if (result == ENF_SEQUENTIAL_CONTINUE && out->step > 0 && (connection->flags & CONNECTION_FORGEABLE))
+        state->seen |= ENF_SEQUENTIAL_FORGEABLE;
+    return result;
+}
+
+void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rules,
+           const struct enf_sequential_settings *settings, struct conviction *head)
+{
+    struct enf_sequential_step last;
+    struct connection *connection = activity_newest(subscriber);
+    /* The first connection of all changes nothing and needs no state: it is counted when a second one comes.
+     */
+    if (!subscriber->ring) {
+        connection->weight = ENF_SEQUENTIAL_FIRST;
+        return;
+    }
+    if (subscriber->ring->sequential.tests == 0 && subscriber->len == 2) {
+        struct connection *first = activity_before_newest(subscriber);
+        if (!(first->flags & CONNECTION_SPENT))
+            (void)step(subscriber, rules, first, &last);
+    }
+    bool forgeable = (subscriber->ring->sequential.seen & ENF_SEQUENTIAL_FORGEABLE) ||
+                     (connection->flags & CONNECTION_FORGEABLE);
+    if (step(subscriber, rules, connection, &last) != ENF_SEQUENTIAL_CONVICT || head->cause != ENF_CAUSE_NONE)
+        return;
+    head->cause = ENF_CAUSE_SEQUENTIAL;
+    head->limit = 0;
+    head->per_ms = 0;
+    head->total = last.observations;
+    head->forgeable = forgeable;
+    head->score = last.score;
+    head->threshold = last.threshold;
+    head->false_conviction = settings->false_conviction;
+}
+
+void weigh_restart(struct subscriber *subscriber)
+{
+    if (subscriber->ring)
+        enf_sequential_restart(&subscriber->ring->sequential);
+}
+
+void weigh_gather(struct conviction *out, const struct subscriber *subscriber)
+{
+    uint32_t len = 0;
+    while (len < out->total && len < subscriber->len &&
+           !(activity_at(subscriber, subscriber->len - 1U - len)->flags & CONNECTION_SPENT))
+        len++;
+    for (uint32_t i = 0; i < len; i++)
+        out->connections[i] = *activity_at(subscriber, subscriber->len - len + i);
+    out->len = (uint16_t)len;
+}
+
+uint8_t weigh_level(const struct subscriber *subscriber)
+{
+    if (!subscriber->ring || subscriber->ring->sequential.score <= 0)
+        return 0;
+    int level = 1 + subscriber->ring->sequential.score / LEVEL_STEP;
+    return (uint8_t)(level < TABLE_LEVEL_CONVICTED ? level : TABLE_LEVEL_CONVICTED - 1);
+}
