@@ -3,6 +3,7 @@
 #include "enforcer/config/detector.h"
 
 #include "enforcer/config/value.h"
+#include "enforcer/detect/sequential.h"
 
 #include <string.h>
 
@@ -56,6 +57,38 @@ static void read_distinct(struct enf_reader *reader, const yaml_node_t *node, co
         enf_reader_mapping(reader, node, &distinct_table, base);
 }
 
+static const struct enf_row sequential_rows[] = {
+    {.key = "false_conviction",
+     .read = enf_read_fraction,
+     ENF_ROW_FIELD(struct enf_detector_part, settings.sequential.false_conviction),
+     .required = "the false convictions a subscriber and day",
+     .arg.fraction = {ENF_SEQUENTIAL_FALSE_MIN, ENF_SEQUENTIAL_FALSE_MAX,
+                      "false convictions a subscriber and day from 0.000000000001 to 0.1, like 0.000001"}},
+    {.key = "missed",
+     .read = enf_read_fraction,
+     ENF_ROW_FIELD(struct enf_detector_part, settings.sequential.missed),
+     .required = "the share of zombies missed",
+     .arg.fraction = {ENF_SEQUENTIAL_MISSED_MIN, ENF_SEQUENTIAL_MISSED_MAX,
+                      "a share of zombies missed from 0.000001 to 0.5, like 0.01"}},
+};
+static const struct enf_table sequential_table = ENF_TABLE(sequential_rows);
+
+static void read_sequential(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                            void *base)
+{
+    struct enf_detector_part *part = base;
+
+    (void)row;
+    if (enf_document_is_null(node))
+        return; /* stays off */
+    if (node->type != YAML_MAPPING_NODE) {
+        enf_reader_expected(reader, node, "{false_conviction, missed}, or null for no such test");
+        return;
+    }
+    part->settings.sequential.enabled = true;
+    enf_reader_mapping(reader, node, &sequential_table, base);
+}
+
 static const struct enf_list trap_list = {
     .item = {.read = enf_read_address},
     .expected = "a list of addresses",
@@ -76,7 +109,7 @@ static const struct enf_row detector_rows[] = {
      .read = enf_read_list,
      ENF_ROW_ARRAY(struct enf_detector_part, settings.traps),
      .arg.list = &trap_list},
-    {.key = "sequential", .read = enf_read_later, .arg.text.expected = "the sequential test (today: null)"},
+    {.key = "sequential", .read = read_sequential},
     {.key = "unrequested_replies",
      .read = enf_read_later,
      .arg.text.expected = "a judgement of unrequested replies (today: null)"},
@@ -118,6 +151,13 @@ void enf_detector_part_apply(struct enf_reader *reader, const struct enf_detecto
     }
     if (enf_document_get(reader->document, part->node, "distinct_destinations") != NULL)
         settings->distinct_destinations = part->settings.distinct_destinations;
+    if (enf_document_get(reader->document, part->node, "sequential") != NULL) {
+        settings->sequential.enabled = part->settings.sequential.enabled;
+        if (part->settings.sequential.enabled) {
+            settings->sequential.false_conviction = part->settings.sequential.false_conviction;
+            settings->sequential.missed = part->settings.sequential.missed;
+        }
+    }
     if (enf_document_get(reader->document, part->node, "traps") != NULL) {
         settings->traps = part->settings.traps;
         settings->traps_len = part->settings.traps_len;

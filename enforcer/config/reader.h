@@ -54,6 +54,11 @@ struct enf_row {
             uint64_t max;
             uint64_t only; /* the one value supported so far; 0: all */
         } range;
+        struct {
+            double min;
+            double max;
+            const char *expected;
+        } fraction;
         const struct enf_choice *choices;
         const struct enf_table *table;
         const struct enf_list *list;

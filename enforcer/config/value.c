@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *enf_value_text(const yaml_node_t *node)
@@ -101,6 +102,33 @@ void enf_read_number(struct enf_reader *reader, const yaml_node_t *node, const s
                          row->arg.range.only);
     else
         enf_reader_store(ENF_ROW_AT(row, base), row->size, value);
+}
+
+/* "0.000001" or "1e-6": no sign in front, no infinity, nothing hexadecimal. */
+static int parse_fraction(const char *text, double *out)
+{
+    char *end = NULL;
+
+    if (text[0] < '0' || text[0] > '9' || strlen(text) > 32 || text[strspn(text, "0123456789.eE-")] != '\0')
+        return -EINVAL;
+    double value = strtod(text, &end);
+    if (*end != '\0')
+        return -EINVAL;
+    *out = value;
+    return 0;
+}
+
+void enf_read_fraction(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                       void *base)
+{
+    const char *text = is_plain(node) ? enf_value_text(node) : NULL;
+    double value = 0;
+
+    if (text == NULL || parse_fraction(text, &value) < 0 || value < row->arg.fraction.min ||
+        value > row->arg.fraction.max)
+        enf_reader_expected(reader, node, "%s", row->arg.fraction.expected);
+    else
+        memcpy(ENF_ROW_AT(row, base), &value, sizeof(value));
 }
 
 void enf_read_duration(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,

@@ -12,6 +12,9 @@ void enf_read_bool(struct enf_reader *reader, const yaml_node_t *node, const str
 /* arg.range; an unsigned number of any size. */
 void enf_read_number(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
                      void *base);
+/* arg.fraction; a double. */
+void enf_read_fraction(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                       void *base);
 /* arg.range in ms (max 0: ENF_DURATION_MAX); a uint64_t of ms. */
 void enf_read_duration(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
                        void *base);

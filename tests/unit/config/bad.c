@@ -207,11 +207,36 @@ static const struct row value_rows[] = {
      "1: events[0].path: expected an absolute path of at most 255 bytes, found a\n"},
 };
 
+#define FALSE_RANGE  "false convictions a subscriber and day from 0.000000000001 to 0.1, like 0.000001"
+#define MISSED_RANGE "a share of zombies missed from 0.000001 to 0.5, like 0.01"
+#define SEQUENTIAL(false_conviction, missed)                                                                 \
+    "detector: {sequential: {false_conviction: " false_conviction ", missed: " missed "}}\n"
+
+static const struct row sequential_rows[] = {
+    {"missing keys", "detector:\n  sequential: {missed: 0.01}\n",
+     "2: detector.sequential.false_conviction: expected the false convictions a subscriber and day, found no "
+     "such key\n"},
+    {"no section", GROUP "detector: {sequential: []}}]\n",
+     "1: groups[0].detector.sequential: expected {false_conviction, missed}, or null for no such test, found "
+     "a list\n"},
+    {"just below both", SEQUENTIAL("0.00000000000099", "0.00000099"),
+     "1: detector.sequential.false_conviction: expected " FALSE_RANGE ", found 0.00000000000099\n"
+     "1: detector.sequential.missed: expected " MISSED_RANGE ", found 0.00000099\n"},
+    {"just above both", SEQUENTIAL("0.10000001", "0.50000001"),
+     "1: detector.sequential.false_conviction: expected " FALSE_RANGE ", found 0.10000001\n"
+     "1: detector.sequential.missed: expected " MISSED_RANGE ", found 0.50000001\n"},
+    {"zero and one", SEQUENTIAL("0", "1"),
+     "1: detector.sequential.false_conviction: expected " FALSE_RANGE ", found 0\n"
+     "1: detector.sequential.missed: expected " MISSED_RANGE ", found 1\n"},
+    {"no numbers", SEQUENTIAL("1e", "0x0.1"),
+     "1: detector.sequential.false_conviction: expected " FALSE_RANGE ", found 1e\n"
+     "1: detector.sequential.missed: expected " MISSED_RANGE ", found 0x0.1\n"},
+    {"no numbers either", SEQUENTIAL("nan", "-0.01"),
+     "1: detector.sequential.false_conviction: expected " FALSE_RANGE ", found nan\n"
+     "1: detector.sequential.missed: expected " MISSED_RANGE ", found -0.01\n"},
+};
+
 static const struct row later_rows[] = {
-    {"sequential", "detector:\n  sequential: {missed: 0.01}\n",
-     "2: detector.sequential: not yet supported: the sequential test (today: null)\n"},
-    {"sequential of a group", GROUP "detector: {sequential: []}}]\n",
-     "1: groups[0].detector.sequential: not yet supported: the sequential test (today: null)\n"},
     {"unrequested replies", "detector: {unrequested_replies: {count: 3, per: 10m}}\n",
      "1: detector.unrequested_replies: not yet supported: a judgement of unrequested replies (today: "
      "null)\n"},
@@ -410,6 +435,7 @@ static void test_values(void **state)
 static void test_later(void **state)
 {
     (void)state;
+    RUN(sequential_rows);
     RUN(later_rows);
 }
 

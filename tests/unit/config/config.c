@@ -364,6 +364,33 @@ static void test_accepted(void **state)
     }
 }
 
+/* On where a section stands, at its bounds; what the policy decides stays. */
+static void test_sequential(void **state)
+{
+    struct enf_config *config =
+        load_text("groups:\n"
+                  "- name: line\n"
+                  "  policy: block\n"
+                  "  prefixes: [192.0.2.0/24]\n"
+                  "  subscribers: {192.0.2.7: {detector: {sequential: null}}, 192.0.2.8: {}}\n"
+                  "- name: server\n"
+                  "  policy: inspect\n"
+                  "  prefixes: [198.51.100.0/24]\n"
+                  "  detector: {sequential: {false_conviction: 0.000000000001, missed: 0.5}}\n"
+                  "detector: {sequential: {false_conviction: 1e-1, missed: 0.000001}}\n");
+    const struct enf_sequential_settings *line = &config->groups[0].detector.sequential;
+    const struct enf_sequential_settings *server = &config->groups[1].detector.sequential;
+
+    (void)state;
+    assert_true(line->enabled && line->false_conviction == 0.1 && line->missed == 0.000001);
+    assert_int_equal(line->model, ENF_SEQUENTIAL_LINE);
+    assert_false(config->groups[0].overrides[0].detector.sequential.enabled);
+    assert_true(config->groups[0].overrides[1].detector.sequential.enabled);
+    assert_true(server->enabled && server->false_conviction == 1e-12 && server->missed == 0.5);
+    assert_int_equal(server->model, ENF_SEQUENTIAL_SERVER);
+    enf_config_free(&config);
+}
+
 /* A large file is read in time that grows with it, not with its square. */
 static void test_large(void **state)
 {
@@ -458,8 +485,8 @@ int main(void)
         cmocka_unit_test(test_defaults),   cmocka_unit_test(test_group_defaults),
         cmocka_unit_test(test_example),    cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_escalation), cmocka_unit_test(test_antispoof),
-        cmocka_unit_test(test_accepted),   cmocka_unit_test(test_large),
-        cmocka_unit_test(test_documented),
+        cmocka_unit_test(test_accepted),   cmocka_unit_test(test_sequential),
+        cmocka_unit_test(test_large),      cmocka_unit_test(test_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
