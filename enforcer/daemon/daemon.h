@@ -93,7 +93,8 @@ void enf_log_line(const char *subsystem, const char *format, ...) __attribute__(
 /* --- enforce.c: quarantine, from a wish to kernel, disk and event --- */
 /* Adds entries, all or none. When it returns 0, kernel and disk have them and the events are told; under
  * observe the kernel's elements are there as well, they only drop nothing. -ENOSPC, -EINVAL, -ENOMEM of the
- * table; -EIO where the disk refused, other -errno of the kernel: then nothing has changed. */
+ * table; -EIO where the disk refused, other -errno of the kernel: then nothing has changed. An automatic
+ * entry (ENF_QUARANTINE_EXTEND) is in force even where the disk refuses, and that is said. */
 int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
                     enum enf_quarantine_how how);
 /* Ends all quarantine in the prefix. *out_released parts were told through fn (may be NULL). */

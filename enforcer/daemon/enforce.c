@@ -177,17 +177,35 @@ static void reset_subscriber(struct enf_daemon *d, const struct enf_prefix *pref
         enf_kernel_meters_flush(d->kernel);
 }
 
-/* Kernel, then disk, then told. A refusal of the disk takes the kernel's part back by comparing with the
- * table, which the caller has restored. */
-static int carry_out(struct enf_daemon *d, struct enf_changes *changes, const char *actor, const char *reason)
+/* What a person asked for is refused where the disk cannot keep it; what protects others, or ends by itself,
+ * is done all the same and said. */
+enum need {
+    DISK_REQUIRED,
+    DISK_WANTED,
+};
+
+static void tell_disk(struct enf_daemon *d)
+{
+    enf_log_line("state", "could not be written, it is in force but forgotten at the next start: %s",
+                 enf_store_message(d->store));
+}
+
+/* Kernel, then disk, then told. After a refusal of the disk the caller makes the kernel equal to the table
+ * again. */
+static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum need need, const char *actor,
+                     const char *reason)
 {
     uint64_t now_ms = enf_clock_wall_ms();
     int err = changes->err;
 
     if (err == 0)
         err = put_kernel(d, changes, now_ms);
-    if (err == 0 && put_store(d, changes, actor, reason, now_ms) < 0)
-        err = -EIO;
+    if (err == 0 && put_store(d, changes, actor, reason, now_ms) < 0) {
+        if (need == DISK_REQUIRED)
+            err = -EIO;
+        else
+            tell_disk(d);
+    }
     if (err < 0)
         return err;
     if (touches_relays(changes))
@@ -216,7 +234,7 @@ int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, 
     int err = enf_quarantine_add(d->quarantine, entries, len, how, &changes.sink);
     if (err == 0) {
         enf_changes_seal(&changes);
-        err = carry_out(d, &changes, NULL, NULL);
+        err = carry_out(d, &changes, how == ENF_QUARANTINE_SET ? DISK_REQUIRED : DISK_WANTED, NULL, NULL);
         if (err < 0)
             fall_back(d);
     }
@@ -235,7 +253,7 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, c
     int err = enf_quarantine_release(d->quarantine, prefix, &changes.sink, &released);
     if (err == 0) {
         enf_changes_seal(&changes);
-        err = carry_out(d, &changes, actor, reason);
+        err = carry_out(d, &changes, DISK_REQUIRED, actor, reason);
         if (err < 0)
             fall_back(d);
     }
@@ -262,7 +280,7 @@ void enf_enforce_expire(struct enf_daemon *d)
     enf_quarantine_expire(d->quarantine, enf_clock_wall_ms(), EXPIRE_AT_ONCE, &changes.sink);
     enf_changes_seal(&changes);
     if (changes.told_len > 0) {
-        int err = carry_out(d, &changes, NULL, NULL);
+        int err = carry_out(d, &changes, DISK_WANTED, NULL, NULL);
         if (err < 0)
             enf_log_line("quarantine", "expired entries could not be written: %s", strerror(-err));
         for (size_t i = 0; i < changes.told_len; i++)
