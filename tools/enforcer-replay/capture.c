@@ -26,7 +26,7 @@ static int observe(struct replay *replay, const struct enf_packet *packet, const
         .destination_port = packet->destination_port,
         .sequence = packet->sequence,
     };
-    return replay_observe(replay, &obs);
+    return replay_observe(replay, &obs, FLOW_OUTCOME_UNKNOWN);
 }
 
 /* Cut short or malformed, a packet still counts for what of it is readable: so do filters and firewalls. */

@@ -2,13 +2,18 @@
 /* zlib reads plain files too; in front of it stand the few bytes that the format was recognised by. */
 #include "input.h"
 
+#include "flow.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define HEAD_LEN   64
+#define MAGIC_LEN  64   /* enough for captures: no more is waited for */
+#define HEAD_LEN   4096 /* the names in the first line of flow records */
+#define TELL_EVERY 16   /* reads */
 #define BUFFER_LEN (256u << 10)
 
 struct input {
@@ -17,6 +22,9 @@ struct input {
     size_t head_len;
     size_t head_at;
     bool damaged;
+    struct progress *progress;
+    uint64_t total; /* bytes of the file, packed; 0: not known */
+    unsigned reads;
     char error[256];
 };
 
@@ -24,8 +32,9 @@ static const struct {
     const char *name;
     enum format format;
 } formats[] = {
-    {"pcap", FORMAT_PCAP}, {"pcapng", FORMAT_PCAPNG}, {"eve", FORMAT_EVE},
-    {"zeek", FORMAT_ZEEK}, {"nfdump", FORMAT_NFDUMP},
+    {"pcap", FORMAT_PCAP},         {"pcapng", FORMAT_PCAPNG},  {"eve", FORMAT_EVE},
+    {"zeek", FORMAT_ZEEK},         {"zeek-json", FORMAT_ZEEK}, {"nfdump", FORMAT_NFDUMP},
+    {"nfdump-csv", FORMAT_NFDUMP},
 };
 
 enum format format_parse(const char *name)
@@ -63,8 +72,11 @@ static ssize_t on_read(void *cookie, char *buf, size_t len)
 {
     struct input *input = cookie;
     size_t left = input->head_len - input->head_at;
-    if (left == 0)
+    if (left == 0) {
+        if (++input->reads % TELL_EVERY == 0)
+            progress_step(input->progress, (uint64_t)gzoffset(input->file), input->total);
         return read_some(input, buf, len);
+    }
     if (len > left)
         len = left;
     memcpy(buf, input->head + input->head_at, len);
@@ -72,7 +84,17 @@ static ssize_t on_read(void *cookie, char *buf, size_t len)
     return (ssize_t)len;
 }
 
-struct input *input_open(const char *path, char *error, size_t error_len)
+static void read_head(struct input *input, size_t len)
+{
+    while (input->head_len < len) {
+        ssize_t n = read_some(input, (char *)input->head + input->head_len, len - input->head_len);
+        if (n <= 0)
+            break;
+        input->head_len += (size_t)n;
+    }
+}
+
+struct input *input_open(const char *path, struct progress *progress, char *error, size_t error_len)
 {
     struct input *input = calloc(1, sizeof(*input));
     bool is_stdin = strcmp(path, "-") == 0;
@@ -87,13 +109,15 @@ struct input *input_open(const char *path, char *error, size_t error_len)
         free(input);
         return NULL;
     }
+    struct stat status;
+    if ((is_stdin ? fstat(STDIN_FILENO, &status) : stat(path, &status)) == 0 && S_ISREG(status.st_mode))
+        input->total = (uint64_t)status.st_size;
+    input->progress = progress;
+    progress_begin(progress, path);
     gzbuffer(input->file, BUFFER_LEN);
-    while (input->head_len < HEAD_LEN) {
-        ssize_t n = read_some(input, (char *)input->head + input->head_len, HEAD_LEN - input->head_len);
-        if (n <= 0)
-            break;
-        input->head_len += (size_t)n;
-    }
+    read_head(input, MAGIC_LEN);
+    if (input_format(input) == FORMAT_UNKNOWN)
+        read_head(input, HEAD_LEN);
     return input;
 }
 
@@ -112,12 +136,16 @@ enum format input_format(const struct input *input)
             return FORMAT_PCAP;
     if (starts_with(input, "\x0a\x0d\x0d\x0a", 4))
         return FORMAT_PCAPNG;
-    if (starts_with(input, "#separator", 10))
+    switch (flow_recognise((const char *)input->head, input->head_len)) {
+    case FLOW_FORMAT_EVE:
+        return FORMAT_EVE;
+    case FLOW_FORMAT_ZEEK:
         return FORMAT_ZEEK;
-    if (starts_with(input, "{", 1))
-        return memmem(input->head, input->head_len, "\"ts\"", 4) ? FORMAT_ZEEK : FORMAT_EVE;
-    if (starts_with(input, "ts,te,td", 8))
+    case FLOW_FORMAT_NFDUMP:
         return FORMAT_NFDUMP;
+    case FLOW_FORMAT_NONE:
+        break;
+    }
     return FORMAT_UNKNOWN;
 }
 

@@ -2,6 +2,8 @@
 /* A file or standard input, plain or gzip, as a stream whose format is known before anybody reads it. */
 #pragma once
 
+#include "progress.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -11,17 +13,18 @@ enum format {
     FORMAT_PCAP,
     FORMAT_PCAPNG,
     FORMAT_EVE,
-    FORMAT_ZEEK,
+    FORMAT_ZEEK, /* both tab separated and JSON */
     FORMAT_NFDUMP,
 };
 
-/* "pcap", "pcapng", "eve", "zeek", "nfdump"; FORMAT_UNKNOWN for another name. */
+/* "pcap", "pcapng", "eve", "zeek", "zeek-json", "nfdump", "nfdump-csv"; FORMAT_UNKNOWN for another name. */
 enum format format_parse(const char *name);
 
 struct input; /* private to input.c */
 
-/* path "-" is standard input. NULL on failure, with a text for people in error. */
-struct input *input_open(const char *path, char *error, size_t error_len);
+/* path "-" is standard input; the progress is told while the stream is read. NULL on failure, with a text for
+ * people in error. */
+struct input *input_open(const char *path, struct progress *progress, char *error, size_t error_len);
 /* As far as the first bytes tell. */
 enum format input_format(const struct input *input);
 /* The content, unpacked, from the first byte on. Belongs to whoever closes it; the input stays. */

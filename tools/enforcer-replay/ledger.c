@@ -14,6 +14,7 @@ void ledger_clear(struct ledger *ledger)
     for (size_t i = 0; i < ledger->len; i++) {
         free(ledger->accounts[i].destinations);
         free(ledger->accounts[i].evidence);
+        trace_clear(&ledger->accounts[i].trace);
     }
     free(ledger->accounts);
     free(ledger->slots);
@@ -95,7 +96,20 @@ static int add_destination(struct account *account, uint64_t hash)
     return 0;
 }
 
-int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, const struct enf_group *group)
+static int add_trace(struct ledger *ledger, struct account *account, const struct enf_observation *obs,
+                     uint64_t hash, enum flow_outcome outcome)
+{
+    struct trace_point point = {obs->time_ms, (uint32_t)(hash >> 32), outcome};
+    if (ledger->trace_len >= ledger->trace_max) {
+        ledger->untraced++;
+        return 0;
+    }
+    ledger->trace_len++;
+    return trace_add(&account->trace, &point);
+}
+
+int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, const struct claim *claim,
+                      enum flow_outcome outcome)
 {
     struct account *account = find(ledger, &obs->subscriber);
     if (!account) {
@@ -107,14 +121,21 @@ int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, 
         if (rc != 0)
             return rc;
         account = &ledger->accounts[ledger->len++];
-        *account =
-            (struct account){.subscriber = obs->subscriber, .group = group, .first_seen_ms = obs->time_ms};
+        *account = (struct account){.subscriber = obs->subscriber,
+                                    .group = claim->group,
+                                    .settings = claim->settings,
+                                    .first_seen_ms = obs->time_ms};
         ledger->slots[find_slot(ledger, &obs->subscriber)] = (uint32_t)ledger->len;
     }
     account->connections++;
+    account->outcomes[outcome]++;
+    if (obs->time_ms > account->last_seen_ms)
+        account->last_seen_ms = obs->time_ms;
     if (obs->time_ms < account->first_seen_ms)
         account->first_seen_ms = obs->time_ms;
-    return add_destination(account, enf_addr_hash(&obs->destination, ledger->seed));
+    uint64_t hash = enf_addr_hash(&obs->destination, ledger->seed);
+    int rc = add_trace(ledger, account, obs, hash, outcome);
+    return rc == 0 ? add_destination(account, hash) : rc;
 }
 
 int ledger_conviction(struct ledger *ledger, const struct enf_signal *signal)

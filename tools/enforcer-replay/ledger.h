@@ -6,6 +6,8 @@
 #include "enforcer/core/event.h"
 #include "enforcer/detect/detector.h"
 #include "enforcer/policy/group.h"
+#include "scope.h"
+#include "trace.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,9 +18,13 @@
 struct account {
     struct enf_prefix subscriber;
     const struct enf_group *group;
+    const struct enf_detector_settings *settings;
     uint64_t first_seen_ms;
     uint64_t connections;
     uint64_t convictions;
+    uint64_t outcomes[FLOW_OUTCOME_COUNT]; /* of the connections; captures do not tell */
+    uint64_t last_seen_ms;
+    struct trace trace; /* empty unless the ledger keeps traces */
     /* The set of destinations: hashes, open addressing, zero is free. */
     uint64_t *destinations;
     uint32_t destinations_len;
@@ -37,13 +43,16 @@ struct ledger {
     uint64_t seed;
     uint64_t unlisted; /* connections of subscribers that there was no room for */
     size_t zombies;
+    size_t trace_max; /* connections to keep for the report; 0: none */
+    size_t trace_len;
+    uint64_t untraced; /* connections beyond */
 };
 
 /* Zero value with max and seed set is an empty ledger. */
 void ledger_clear(struct ledger *ledger);
 /* Notes a connection that the detector counted. 0 or -ENOMEM. */
-int ledger_connection(struct ledger *ledger, const struct enf_observation *obs,
-                      const struct enf_group *group);
+int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, const struct claim *claim,
+                      enum flow_outcome outcome);
 /* Notes a conviction of a subscriber whose connection was noted; only the first is kept. 0 or -ENOMEM. */
 int ledger_conviction(struct ledger *ledger, const struct enf_signal *signal);
 /* Zombies first, then by connections, then by address; ends the time of lookups. */

@@ -9,14 +9,17 @@
 static void print_usage(FILE *to)
 {
     (void)fprintf(to,
-                  "usage: enforcer-replay [-c FILE] [--json] [--format F] INPUT…\n"
+                  "usage: enforcer-replay [-c FILE] [--json] [--report FILE.html] [--format F] INPUT…\n"
                   "\n"
-                  "Runs the detector over captures and says who would have been convicted, when and why.\n"
+                  "Runs the detector over captures and flow records and says who would have been convicted, "
+                  "when and why.\n"
                   "\n"
                   "  -c, --config FILE  groups, relays, smarthosts and thresholds of this configuration;\n"
                   "                     without it every source counts, with the thresholds of policy block\n"
                   "      --json         one object a line: each subscriber, then the summary\n"
-                  "      --format F     pcap or pcapng; without it the format is recognised\n"
+                  "      --report FILE  writes an HTML page too: timelines, evidence, other thresholds\n"
+                  "      --format F     pcap, pcapng, eve (Suricata), zeek, zeek-json (conn.log) or\n"
+                  "                     nfdump-csv; without it the format is recognised\n"
                   "  -h, --help\n"
                   "      --version\n"
                   "\n"
@@ -62,11 +65,13 @@ bool options_parse(int argc, char **argv, struct options *out, enum exit_code *e
         case OPTION_FORMAT:
             options.format = format_parse(optarg);
             if (options.format == FORMAT_UNKNOWN)
-                return fail(exit_code, "--format: expected pcap, pcapng, eve, zeek or nfdump, found ",
+                return fail(exit_code,
+                            "--format: expected pcap, pcapng, eve, zeek, zeek-json or nfdump-csv, found ",
                             optarg);
             break;
         case OPTION_REPORT:
-            return fail(exit_code, "--report: not yet supported", "");
+            options.report = optarg;
+            break;
         case 'h':
             print_usage(stdout);
             *exit_code = EXIT_DONE;

@@ -15,6 +15,7 @@ enum exit_code {
 
 struct options {
     const char *config; /* NULL: none given */
+    const char *report; /* NULL: none */
     bool json;
     enum format format; /* FORMAT_UNKNOWN: recognise it */
     char **inputs;

@@ -88,9 +88,15 @@ void print_table(const struct replay *replay, FILE *to)
         print_account(&ledger->accounts[i], subscriber_width, group_width, to);
     if (ledger->len > 0)
         (void)fputc('\n', to);
-    print_count(replay->packets, "packet", "packets", ", ", to);
+    if (replay->read_captures || !replay->read_flows)
+        print_count(replay->packets, "packet", "packets", ", ", to);
+    if (replay->read_flows)
+        print_count(replay->records, "record", "records", ", ", to);
     print_count(replay->port25_packets, "of port 25", "of port 25", ", ", to);
-    print_count(replay->port25_syns, "SYN to it", "SYNs to it", ", ", to);
+    if (replay->read_captures || !replay->read_flows)
+        print_count(replay->port25_syns, "SYN to it", "SYNs to it", ", ", to);
+    else
+        print_count(replay->port25_syns, "connection to it", "connections to it", ", ", to);
     print_count(replay->undecodable, "undecodable", "undecodable", "; ", to);
     print_count(ledger->len, "subscriber", "subscribers", ", ", to);
     print_count(ledger->zombies, "zombie", "zombies", "\n", to);
@@ -152,6 +158,14 @@ static json_t *account_json(const struct account *account)
                   convicted ? time_json(account->first.time_ms) : json_null(), "connections",
                   (json_int_t)account->connections, "destinations", (json_int_t)account->destinations_len,
                   "evidence", convicted ? evidence_json(&account->first) : json_array());
+    if (object && account->connections > account->outcomes[FLOW_OUTCOME_UNKNOWN]) {
+        json_object_set_new(object, "answered",
+                            json_integer((json_int_t)account->outcomes[FLOW_OUTCOME_ANSWERED]));
+        json_object_set_new(object, "refused",
+                            json_integer((json_int_t)account->outcomes[FLOW_OUTCOME_REFUSED]));
+        json_object_set_new(object, "unanswered",
+                            json_integer((json_int_t)account->outcomes[FLOW_OUTCOME_UNANSWERED]));
+    }
     if (object && convicted) {
         json_object_set_new(object, "evidence_total",
                             json_integer((json_int_t)account->first.evidence_total));
@@ -168,11 +182,17 @@ void print_json(const struct replay *replay, FILE *to)
     const struct ledger *ledger = &replay->ledger;
     for (size_t i = 0; i < ledger->len; i++)
         write_json(account_json(&ledger->accounts[i]), to);
-    json_t *summary =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)replay->packets, "port25_packets",
-                  (json_int_t)replay->port25_packets, "port25_syns", (json_int_t)replay->port25_syns,
-                  "undecodable", (json_int_t)replay->undecodable, "subscribers", (json_int_t)ledger->len,
-                  "zombies", (json_int_t)ledger->zombies);
+    json_t *summary = json_object();
+    if (replay->read_captures || !replay->read_flows)
+        json_object_set_new(summary, "packets", json_integer((json_int_t)replay->packets));
+    if (replay->read_flows)
+        json_object_set_new(summary, "records", json_integer((json_int_t)replay->records));
+    json_t *counts = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I}", "port25_packets", (json_int_t)replay->port25_packets, "port25_syns",
+        (json_int_t)replay->port25_syns, "undecodable", (json_int_t)replay->undecodable, "subscribers",
+        (json_int_t)ledger->len, "zombies", (json_int_t)ledger->zombies);
+    json_object_update(summary, counts);
+    json_decref(counts);
     if (ledger->unlisted > 0)
         json_object_set_new(summary, "unlisted", json_integer((json_int_t)ledger->unlisted));
     write_json(json_pack("{s:o}", "summary", summary), to);

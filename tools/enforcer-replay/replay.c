@@ -8,12 +8,16 @@
 #define UPKEEP_EVERY 256 /* observations */
 #define UPKEEP_WORK  512 /* subscribers looked at */
 
-int replay_init(struct replay *replay, const struct scope *scope)
+int replay_init(struct replay *replay, const struct scope *scope, bool keep_traces)
 {
     uint64_t seed;
     if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
         return -errno;
-    *replay = (struct replay){.scope = scope, .ledger = {.max = scope->max_subscribers, .seed = seed}};
+    *replay = (struct replay){.scope = scope,
+                              .ledger = {.max = scope->max_subscribers,
+                                         .seed = seed,
+                                         .trace_max = keep_traces ? TRACE_TOTAL_MAX : 0},
+                              .window = {.max = FLOW_WINDOW_MAX}};
     struct enf_detector_params params = {.max_subscribers = scope->max_subscribers, .seed = seed};
     return enf_detector_new(&params, &replay->detector);
 }
@@ -21,10 +25,11 @@ int replay_init(struct replay *replay, const struct scope *scope)
 void replay_clear(struct replay *replay)
 {
     enf_detector_free(&replay->detector);
+    flow_window_clear(&replay->window);
     ledger_clear(&replay->ledger);
 }
 
-int replay_observe(struct replay *replay, struct enf_observation *obs)
+int replay_observe(struct replay *replay, struct enf_observation *obs, enum flow_outcome outcome)
 {
     struct claim claim;
     struct enf_signal signal;
@@ -39,7 +44,7 @@ int replay_observe(struct replay *replay, struct enf_observation *obs)
     enf_detector_stats(replay->detector, &stats);
     bool is_new = stats.retransmissions == replay->retransmissions;
     replay->retransmissions = stats.retransmissions;
-    int rc = is_new ? ledger_connection(&replay->ledger, obs, claim.group) : 0;
+    int rc = is_new ? ledger_connection(&replay->ledger, obs, &claim, outcome) : 0;
     if (rc == 0 && verdict == 1)
         rc = ledger_conviction(&replay->ledger, &signal);
     return rc;

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Suricata's EVE: records of type "flow"; everything else in the file is passed over. */
+#include "flow_text.h"
+
+#include "enforcer/inspect/packet.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FLAG(flags, bit) (((flags) & (bit)) != 0)
+
+/* Most lines of an EVE file are about something else. Those are not taken apart. */
+static bool may_name_port25(const char *line, size_t len)
+{
+    static const char key[] = "_port\"";
+    const char *end = line + len;
+    for (const char *p = line; (p = memmem(p, (size_t)(end - p), key, sizeof(key) - 1)) != NULL;) {
+        p += sizeof(key) - 1;
+        while (p < end && (*p == ' ' || *p == ':'))
+            p++;
+        if (end - p >= 2 && p[0] == '2' && p[1] == '5')
+            return true;
+    }
+    return false;
+}
+
+static struct text string_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_string(value) ? (struct text){json_string_value(value), json_string_length(value)}
+                                 : (struct text){NULL, 0};
+}
+
+static struct text number_of(const json_t *object, const char *key, char *buf, size_t buf_len)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value))
+        return string_of(object, key);
+    int len = snprintf(buf, buf_len, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    return (struct text){buf, (size_t)len};
+}
+
+/* "1b": hexadecimal without a prefix. */
+static bool flags_of(const json_t *tcp, const char *key, uint8_t *out)
+{
+    struct text text = string_of(tcp, key);
+    char copy[8];
+    if (text.len == 0 || text.len > 4)
+        return false;
+    (void)snprintf(copy, sizeof(copy), "0x%.*s", (int)text.len, text.bytes);
+    return text_flags((struct text){copy, text.len + 2}, out);
+}
+
+static void read_state(const json_t *root, struct facts *facts)
+{
+    const json_t *flow = json_object_get(root, "flow");
+    const json_t *tcp = json_object_get(root, "tcp");
+    const json_t *back = json_object_get(flow, "pkts_toclient");
+    struct text state = string_of(flow, "state");
+    uint8_t sent;
+    uint8_t answered;
+    if (flags_of(tcp, "tcp_flags_ts", &sent))
+        facts->syn = FLAG(sent, ENF_TCP_SYN) ? SYN_SEEN : SYN_NOT_SEEN;
+    if (flags_of(tcp, "tcp_flags_tc", &answered) && answered != 0)
+        facts->outcome = FLAG(answered, ENF_TCP_SYN)   ? FLOW_OUTCOME_ANSWERED
+                         : FLAG(answered, ENF_TCP_RST) ? FLOW_OUTCOME_REFUSED
+                                                       : FLOW_OUTCOME_UNKNOWN;
+    else if (json_is_integer(back) && json_integer_value(back) == 0)
+        facts->outcome = FLOW_OUTCOME_UNANSWERED;
+    else if (text_is(state, "new"))
+        facts->outcome = FLOW_OUTCOME_UNANSWERED;
+    else if (text_is(state, "established"))
+        facts->outcome = FLOW_OUTCOME_ANSWERED;
+}
+
+static enum flow_result judge_eve(const json_t *root, struct flow *out)
+{
+    struct facts facts = {.syn = SYN_UNKNOWN};
+    char numbers[3][24];
+    struct text type = string_of(root, "event_type");
+    if (type.len == 0)
+        return FLOW_BAD;
+    if (!text_is(type, "flow"))
+        return FLOW_OTHER;
+    struct text *fields = facts.fields;
+    fields[FLOW_FIELD_TIME] = string_of(json_object_get(root, "flow"), "start");
+    if (fields[FLOW_FIELD_TIME].len == 0)
+        fields[FLOW_FIELD_TIME] = string_of(root, "timestamp");
+    fields[FLOW_FIELD_ID] = number_of(root, "flow_id", numbers[0], sizeof(numbers[0]));
+    fields[FLOW_FIELD_SOURCE] = string_of(root, "src_ip");
+    fields[FLOW_FIELD_SOURCE_PORT] = number_of(root, "src_port", numbers[1], sizeof(numbers[1]));
+    fields[FLOW_FIELD_DESTINATION] = string_of(root, "dest_ip");
+    fields[FLOW_FIELD_DESTINATION_PORT] = number_of(root, "dest_port", numbers[2], sizeof(numbers[2]));
+    fields[FLOW_FIELD_PROTOCOL] = string_of(root, "proto");
+    read_state(root, &facts);
+    return facts_judge(&facts, out);
+}
+
+enum flow_result eve_parse(const char *line, size_t len, struct flow *out)
+{
+    json_error_t error;
+    if (len < 2 || line[0] != '{' || line[len - 1] != '}')
+        return FLOW_BAD;
+    if (!may_name_port25(line, len))
+        return FLOW_OTHER;
+    json_t *root = json_loadb(line, len, 0, &error);
+    enum flow_result result = root ? judge_eve(root, out) : FLOW_BAD;
+    json_decref(root);
+    return result;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parsers of flow records share: pieces of text into values, and a record's facts into a result. */
+#pragma once
+
+#include "flow.h"
+
+struct text {
+    const char *bytes; /* not terminated; may be NULL where len is 0 */
+    size_t len;
+};
+
+struct text text_trim(struct text text);
+bool text_is(struct text text, const char *word); /* whatever the case */
+bool text_starts(struct text text, const char *word);
+/* Decimal, nothing else. */
+bool text_number(struct text text, uint64_t max, uint64_t *out);
+bool text_addr(struct text text, struct enf_addr *out);
+/* "2022-02-08T11:36:28.475501-0500" (T or a blank; fraction and offset may be missing: then it is UTC), or
+ * seconds since 1970, or milliseconds where that number is too large for seconds. */
+bool text_time(struct text text, uint64_t *out_ms);
+
+enum syn {
+    SYN_UNKNOWN,
+    SYN_SEEN,
+    SYN_NOT_SEEN, /* the record starts in the middle of a connection */
+};
+
+struct facts {
+    struct text fields[FLOW_FIELD_COUNT];
+    enum syn syn;
+    enum flow_outcome outcome;
+};
+
+/* fields[] from FLOW_FIELD_TIME to FLOW_FIELD_PROTOCOL, syn and outcome are set. */
+enum flow_result facts_judge(const struct facts *facts, struct flow *out);
+
+/* TCP flags as text (".AP.SF") or as a number (27, 0x1b). */
+bool text_flags(struct text text, uint8_t *out);
+
+/* The parsers of a line, by format. */
+enum flow_result eve_parse(const char *line, size_t len, struct flow *out);
+enum flow_result zeek_parse(struct flow_parser *parser, const char *line, size_t len, struct flow *out);
+enum flow_result nfdump_parse(struct flow_parser *parser, const char *line, size_t len, struct flow *out);
