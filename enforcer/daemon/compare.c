@@ -140,7 +140,6 @@ int enf_enforce_all(struct enf_daemon *d)
 
 struct kernel_reading {
     struct items *list;
-    size_t keep; /* what was read of other sets before */
     uint64_t now_ms;
 };
 
@@ -153,21 +152,14 @@ static int on_kernel_single(void *ctx, const struct enf_range *range, uint64_t e
     return append(r->list, &item);
 }
 
-static void on_restart(void *ctx)
-{
-    struct kernel_reading *r = ctx;
-
-    r->list->len = r->keep;
-}
-
 static int read_singles(struct enf_daemon *d, struct items *out)
 {
     static const enum enf_kernel_set sets[] = {ENF_KERNEL_QUARANTINE4, ENF_KERNEL_QUARANTINE6};
     int err = 0;
 
     for (size_t i = 0; err == 0 && i < 2; i++) {
-        struct kernel_reading r = {.list = out, .keep = out->len, .now_ms = enf_clock_wall_ms()};
-        err = enf_kernel_read_set(d->kernel, sets[i], on_kernel_single, on_restart, &r);
+        struct kernel_reading r = {.list = out, .now_ms = enf_clock_wall_ms()};
+        err = enf_kernel_read_set(d->kernel, sets[i], on_kernel_single, &r);
     }
     return err;
 }
@@ -190,13 +182,6 @@ static int on_kernel_net(void *ctx, const struct enf_range *range, uint64_t expi
     return 0;
 }
 
-static void on_net_restart(void *ctx)
-{
-    struct net_check *c = ctx;
-
-    c->seen = c->wrong = 0;
-}
-
 /* How many ranges of prefixes by hand differ; they are few, and replaced as a whole. */
 static int check_nets(struct enf_daemon *d, enum enf_family family, size_t *desired, size_t *wrong)
 {
@@ -207,7 +192,7 @@ static int check_nets(struct enf_daemon *d, enum enf_family family, size_t *desi
     if (err == 0)
         err = enf_kernel_read_set(
             d->kernel, family == ENF_FAMILY_V4 ? ENF_KERNEL_QUARANTINE_NETS4 : ENF_KERNEL_QUARANTINE_NETS6,
-            on_kernel_net, on_net_restart, &check);
+            on_kernel_net, &check);
     if (err == 0) {
         *desired += ranges.len;
         size_t different = check.wrong + (check.seen < ranges.len ? ranges.len - check.seen : 0);

@@ -195,11 +195,6 @@ static int count_element(void *ctx, const struct enf_range *range, uint64_t expi
     return 0;
 }
 
-static void restart_count(void *ctx)
-{
-    *(size_t *)ctx = 0;
-}
-
 /* Looks at the kernel now. Counting a million elements takes a second: then the last look of the timer has to
  * do. */
 static json_t *kernel_json(struct enf_daemon *d)
@@ -216,7 +211,7 @@ static json_t *kernel_json(struct enf_daemon *d)
          elements && i < ENF_KERNEL_SET_COUNT && enf_quarantine_count(d->quarantine) <= ENF_RULESET_LIST_MAX;
          i++) {
         size_t count = 0;
-        if (enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, restart_count, &count) == 0)
+        if (enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, &count) == 0)
             json_object_set_new(elements, enf_kernel_set_name((enum enf_kernel_set)i),
                                 json_integer((json_int_t)count));
     }

@@ -3,6 +3,7 @@
 #include "enforcer/kernel/kernel_private.h"
 
 #include "enforcer/core/text.h"
+#include "enforcer/kernel/names.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
@@ -12,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ELEMENT_ROOM     256 /* bytes of one element in a message, more than enough */
-#define MESSAGE_ELEMENTS 100 /* an element list is one attribute: 64 KiB at most */
+#define ELEMENT_ROOM     256                        /* bytes of one element in a message, more than enough */
+#define MESSAGE_ELEMENTS 100                        /* an element list is one attribute: 64 KiB at most */
+#define TIMEOUT_MAX      (UINT64_MAX / 1000000 - 1) /* ms */
 
 int enf_kernel_open(struct enf_kernel **out)
 {
@@ -37,6 +39,13 @@ void enf_kernel_close(struct enf_kernel **kernel)
     enf_netlink_close(&(*kernel)->nl);
     free(*kernel);
     *kernel = NULL;
+}
+
+int enf_kernel_table_present(struct enf_kernel *kernel)
+{
+    int err = enf_names_table_exists(&kernel->nl);
+
+    return err == 0 ? -ENOENT : err < 0 ? err : 0;
 }
 
 /* A list of elements of one set, sent as one or more messages. */
@@ -70,6 +79,12 @@ static void elements_flush(struct elements *e)
     e->len = 0;
 }
 
+/* To the kernel no time is for ever, and it refuses what does not fit 64 bits of nanoseconds. */
+static uint64_t kernel_timeout(uint64_t timeout_ms)
+{
+    return timeout_ms == 0 ? 1 : timeout_ms > TIMEOUT_MAX ? TIMEOUT_MAX : timeout_ms;
+}
+
 static void elements_add(struct elements *e, const void *key, uint32_t key_len, uint64_t timeout_ms,
                          uint32_t flags)
 {
@@ -86,8 +101,8 @@ static void elements_add(struct elements *e, const void *key, uint32_t key_len, 
         return;
     }
     nftnl_set_elem_set(elem, NFTNL_SET_ELEM_KEY, key, key_len);
-    if (timeout_ms > 0 && timeout_ms != ENF_FOREVER && e->type == NFT_MSG_NEWSETELEM)
-        nftnl_set_elem_set_u64(elem, NFTNL_SET_ELEM_TIMEOUT, timeout_ms);
+    if (timeout_ms != ENF_FOREVER && e->type == NFT_MSG_NEWSETELEM)
+        nftnl_set_elem_set_u64(elem, NFTNL_SET_ELEM_TIMEOUT, kernel_timeout(timeout_ms));
     if (flags)
         nftnl_set_elem_set_u32(elem, NFTNL_SET_ELEM_FLAGS, flags);
     nftnl_set_elem_add(e->set, elem);
@@ -95,18 +110,45 @@ static void elements_add(struct elements *e, const void *key, uint32_t key_len, 
         elements_flush(e);
 }
 
+/* By subscriber; of one subscriber the last of the list first. */
+static int single_order(const void *a, const void *b)
+{
+    const struct enf_kernel_single *x = *(const struct enf_kernel_single *const *)a;
+    const struct enf_kernel_single *y = *(const struct enf_kernel_single *const *)b;
+    int order = enf_addr_cmp(&x->subscriber.addr, &y->subscriber.addr);
+
+    return order ? order : (x < y) - (x > y);
+}
+
+/* Each subscriber once, with the last word about it: to remove one twice is an error to the kernel. Returns
+ * how many; all has room for len. */
+static size_t last_words(const struct enf_kernel_single *singles, size_t len,
+                         const struct enf_kernel_single **all)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < len; i++)
+        all[i] = &singles[i];
+    qsort(all, len, sizeof(const struct enf_kernel_single *), single_order);
+    for (size_t i = 0; i < len; i++) {
+        if (kept == 0 || !enf_addr_equal(&all[i]->subscriber.addr, &all[kept - 1]->subscriber.addr))
+            all[kept++] = all[i];
+    }
+    return kept;
+}
+
 /* Passes singles of one family to one message type: a list of NEW, then of DEL, then of NEW makes the end
  * right whether or not the element was there, with no moment without it (tried on 6.1, 6.12, 6.18). */
 static void add_singles(struct enf_batch *batch, enum enf_family family, uint16_t type,
-                        const struct enf_kernel_single *singles, size_t len, bool only_kept)
+                        const struct enf_kernel_single *const *singles, size_t len, bool only_kept)
 {
     struct elements e;
 
     elements_begin(&e, batch, type, family == ENF_FAMILY_V4 ? "quarantine4" : "quarantine6");
     for (size_t i = 0; i < len; i++) {
-        const struct enf_addr *addr = &singles[i].subscriber.addr;
-        if (addr->family == family && !(only_kept && singles[i].remove))
-            elements_add(&e, addr->bytes, enf_addr_len(addr), singles[i].timeout_ms, 0);
+        const struct enf_addr *addr = &singles[i]->subscriber.addr;
+        if (addr->family == family && !(only_kept && singles[i]->remove))
+            elements_add(&e, addr->bytes, enf_addr_len(addr), singles[i]->timeout_ms, 0);
     }
     elements_flush(&e);
 }
@@ -118,12 +160,17 @@ int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single
 
     if (len == 0)
         return 0;
+    const struct enf_kernel_single **all = calloc(len, sizeof(const struct enf_kernel_single *));
+    if (!all)
+        return -ENOMEM;
+    len = last_words(singles, len, all);
     enf_batch_begin(&batch, &kernel->nl);
     for (size_t i = 0; i < 2; i++) {
-        add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, singles, len, false);
-        add_singles(&batch, families[i], NFT_MSG_DELSETELEM, singles, len, false);
-        add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, singles, len, true);
+        add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, all, len, false);
+        add_singles(&batch, families[i], NFT_MSG_DELSETELEM, all, len, false);
+        add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, all, len, true);
     }
+    free(all);
     return enf_batch_commit(&batch);
 }
 
@@ -216,156 +263,6 @@ int enf_kernel_meter_reset(struct enf_kernel *kernel, const struct enf_prefix *s
     elements_add(&e, subscriber->addr.bytes, enf_addr_len(&subscriber->addr), 0, 0);
     elements_flush(&e);
     int err = enf_batch_commit(&batch);
-    return err == -ENOENT ? 0 : err;
-}
-
-/* --- reading --- */
-
-static const char *const set_names[] = {
-    [ENF_KERNEL_QUARANTINE4] = "quarantine4",
-    [ENF_KERNEL_QUARANTINE6] = "quarantine6",
-    [ENF_KERNEL_QUARANTINE_NETS4] = "quarantine_nets4",
-    [ENF_KERNEL_QUARANTINE_NETS6] = "quarantine_nets6",
-    [ENF_KERNEL_RELAYS4] = "relays4",
-    [ENF_KERNEL_RELAYS6] = "relays6",
-};
-_Static_assert(sizeof set_names / sizeof *set_names == ENF_KERNEL_SET_COUNT, "a name is missing");
-
-const char *enf_kernel_set_name(enum enf_kernel_set set)
-{
-    return set < ENF_KERNEL_SET_COUNT ? set_names[set] : NULL;
-}
-
-/* One boundary of an interval set: a first address, or one behind a last. */
-struct boundary {
-    struct enf_addr addr;
-    bool end;
-    uint64_t expires_ms;
-};
-
-struct reading {
-    enum enf_family family;
-    bool intervals;
-    enf_kernel_element_fn fn;
-    void (*restart)(void *ctx);
-    void *ctx;
-    int stopped;
-    /* Intervals are put together when all was read: the order of a dump is the kernel's own business. */
-    struct boundary *boundaries;
-    size_t len;
-    size_t size;
-};
-
-static int keep_boundary(struct reading *r, const struct enf_addr *addr, bool is_end, uint64_t expires_ms)
-{
-    if (r->len == r->size) {
-        size_t size = r->size ? r->size * 2 : 64;
-        struct boundary *grown = realloc(r->boundaries, size * sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        r->boundaries = grown;
-        r->size = size;
-    }
-    r->boundaries[r->len++] = (struct boundary){*addr, is_end, expires_ms};
-    return 0;
-}
-
-static int on_element(struct nftnl_set_elem *elem, void *data)
-{
-    struct reading *r = data;
-    uint32_t key_len = 0;
-    const void *key = nftnl_set_elem_get(elem, NFTNL_SET_ELEM_KEY, &key_len);
-    /* libnftnl reads through a NULL pointer for an attribute that is not there. */
-    bool has_flags = nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_FLAGS);
-    uint32_t flags = has_flags ? nftnl_set_elem_get_u32(elem, NFTNL_SET_ELEM_FLAGS) : 0;
-    uint64_t expires_ms = ENF_FOREVER;
-
-    if (r->stopped || !key || key_len != (r->family == ENF_FAMILY_V4 ? 4u : 16u))
-        return 0;
-    struct enf_addr addr = enf_addr_from_bytes(r->family, key);
-    if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_EXPIRATION))
-        expires_ms = nftnl_set_elem_get_u64(elem, NFTNL_SET_ELEM_EXPIRATION);
-    else if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_TIMEOUT))
-        expires_ms = nftnl_set_elem_get_u64(elem, NFTNL_SET_ELEM_TIMEOUT);
-    if (r->intervals) {
-        r->stopped = keep_boundary(r, &addr, flags & NFT_SET_ELEM_INTERVAL_END, expires_ms);
-        return 0;
-    }
-    struct enf_range range = {.first = addr, .last = addr};
-    r->stopped = r->fn(r->ctx, &range, expires_ms);
-    return 0;
-}
-
-static int on_elements_message(const struct nlmsghdr *h, void *data)
-{
-    struct nftnl_set *set = nftnl_set_alloc();
-
-    if (!set)
-        return MNL_CB_ERROR;
-    if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
-        nftnl_set_elem_foreach(set, on_element, data);
-    nftnl_set_free(set);
-    return MNL_CB_OK;
-}
-
-static void restart_reading(void *data)
-{
-    struct reading *r = data;
-
-    r->len = 0;
-    if (r->restart)
-        r->restart(r->ctx);
-}
-
-/* Where one interval ends and the next begins at the same address, the end comes first. */
-static int boundary_order(const void *a, const void *b)
-{
-    const struct boundary *x = a, *y = b;
-    int order = enf_addr_cmp(&x->addr, &y->addr);
-
-    return order ? order : (int)y->end - (int)x->end;
-}
-
-static int report_intervals(struct reading *r)
-{
-    int stopped = 0;
-
-    if (r->len > 1)
-        qsort(r->boundaries, r->len, sizeof *r->boundaries, boundary_order);
-    for (size_t i = 0; i < r->len && !stopped; i++) {
-        if (r->boundaries[i].end)
-            continue;
-        struct enf_prefix all = enf_prefix_make(&r->boundaries[i].addr, 0);
-        struct enf_range range = {.first = r->boundaries[i].addr, .last = enf_prefix_range(&all).last};
-        if (i + 1 < r->len) {
-            range.last = r->boundaries[i + 1].addr;
-            enf_addr_decrement(&range.last);
-        }
-        stopped = r->fn(r->ctx, &range, r->boundaries[i].expires_ms);
-    }
-    return stopped;
-}
-
-int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
-                        void (*restart)(void *ctx), void *ctx)
-{
-    char buf[512];
-    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_DUMP, 0);
-    bool v4 =
-        set == ENF_KERNEL_QUARANTINE4 || set == ENF_KERNEL_QUARANTINE_NETS4 || set == ENF_KERNEL_RELAYS4;
-    struct reading r = {
-        .family = v4 ? ENF_FAMILY_V4 : ENF_FAMILY_V6,
-        .intervals = set != ENF_KERNEL_QUARANTINE4 && set != ENF_KERNEL_QUARANTINE6,
-        .fn = fn,
-        .restart = restart,
-        .ctx = ctx,
-    };
-
-    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
-    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set_names[set]);
-    int err = enf_netlink_dump(&kernel->nl, h, on_elements_message, restart_reading, &r);
-    if (err == 0)
-        err = r.stopped ? r.stopped : report_intervals(&r);
-    free(r.boundaries);
-    return err;
+    /* The element is missing, or the table is. */
+    return err == -ENOENT ? enf_kernel_table_present(kernel) : err;
 }

@@ -31,7 +31,9 @@ static int on_chain(const struct nlmsghdr *h, void *ctx)
 {
     struct nftnl_chain *chain = nftnl_chain_alloc();
 
-    if (chain && nftnl_chain_nlmsg_parse(h, chain) == 0 &&
+    if (!chain)
+        return MNL_CB_ERROR;
+    if (nftnl_chain_nlmsg_parse(h, chain) == 0 &&
         strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE), ENF_TABLE) == 0)
         add(ctx, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
     nftnl_chain_free(chain);
@@ -42,7 +44,9 @@ static int on_set(const struct nlmsghdr *h, void *ctx)
 {
     struct nftnl_set *set = nftnl_set_alloc();
 
-    if (set && nftnl_set_nlmsg_parse(h, set) == 0 &&
+    if (!set)
+        return MNL_CB_ERROR;
+    if (nftnl_set_nlmsg_parse(h, set) == 0 &&
         strcmp(nftnl_set_get_str(set, NFTNL_SET_TABLE), ENF_TABLE) == 0 &&
         !(nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS))
         add(ctx, nftnl_set_get_str(set, NFTNL_SET_NAME));
@@ -54,7 +58,9 @@ static int on_object(const struct nlmsghdr *h, void *ctx)
 {
     struct nftnl_obj *obj = nftnl_obj_alloc();
 
-    if (obj && nftnl_obj_nlmsg_parse(h, obj) == 0 &&
+    if (!obj)
+        return MNL_CB_ERROR;
+    if (nftnl_obj_nlmsg_parse(h, obj) == 0 &&
         strcmp(nftnl_obj_get_str(obj, NFTNL_OBJ_TABLE), ENF_TABLE) == 0 &&
         nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
         add(ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME));

@@ -4,6 +4,7 @@
 
 #include "enforcer/kernel/messages.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libnftnl/common.h>
 #include <linux/netfilter.h>
@@ -302,22 +303,35 @@ int enf_netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, enf
     return err;
 }
 
-static int ignore_message(const struct nlmsghdr *h, void *ctx)
+static int on_generation_attribute(const struct nlattr *attr, void *ctx)
 {
-    (void)h;
-    (void)ctx;
+    if (mnl_attr_get_type(attr) == NFTA_GEN_ID && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+        *(uint32_t *)ctx = ntohl(mnl_attr_get_u32(attr));
+    return MNL_CB_OK;
+}
+
+static int on_generation(const struct nlmsghdr *h, void *ctx)
+{
+    mnl_attr_parse(h, sizeof(struct nfgenmsg), on_generation_attribute, ctx);
     return MNL_CB_STOP;
+}
+
+int enf_netlink_generation(struct enf_netlink *nl, uint32_t *out)
+{
+    char buf[512];
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, 0);
+
+    return enf_netlink_dump(nl, h, on_generation, NULL, out);
 }
 
 bool enf_netlink_privileged(void)
 {
-    char buf[512];
     struct enf_netlink nl = {0};
+    uint32_t generation = 0;
 
     if (enf_netlink_open(&nl) < 0)
         return false;
-    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, 0);
-    int err = enf_netlink_dump(&nl, h, ignore_message, NULL, NULL);
+    int err = enf_netlink_generation(&nl, &generation);
     enf_netlink_close(&nl);
     return err != -EPERM;
 }

@@ -53,5 +53,8 @@ typedef void (*enf_netlink_other_fn)(void *ctx, const uint8_t *data, size_t len)
 int enf_netlink_request(struct mnl_socket *socket, struct nlmsghdr *request, enf_netlink_other_fn other,
                         void *ctx);
 
+/* The number of the last change of any table in this network namespace. */
+int enf_netlink_generation(struct enf_netlink *nl, uint32_t *out);
+
 /* Does the kernel talk netfilter with us at all? For telling two meanings of -EPERM apart. */
 bool enf_netlink_privileged(void);

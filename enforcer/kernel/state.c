@@ -2,6 +2,7 @@
 /* Reads counters and rules, and fills the queue statement in. */
 #include "enforcer/kernel/kernel_private.h"
 
+#include "enforcer/kernel/names.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <arpa/inet.h>
@@ -20,6 +21,7 @@
 struct counter_reading {
     enf_kernel_counter_fn fn;
     void *ctx;
+    size_t count;
 };
 
 static int on_counter(const struct nlmsghdr *h, void *data)
@@ -27,10 +29,13 @@ static int on_counter(const struct nlmsghdr *h, void *data)
     struct counter_reading *r = data;
     struct nftnl_obj *obj = nftnl_obj_alloc();
 
-    if (obj && nftnl_obj_nlmsg_parse(h, obj) == 0 &&
-        nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
+    if (!obj)
+        return MNL_CB_ERROR;
+    if (nftnl_obj_nlmsg_parse(h, obj) == 0 && nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER) {
+        r->count++;
         r->fn(r->ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME), nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_PKTS),
               nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_BYTES));
+    }
     nftnl_obj_free(obj);
     return MNL_CB_OK;
 }
@@ -43,17 +48,15 @@ int enf_kernel_read_counters(struct enf_kernel *kernel, enf_kernel_counter_fn fn
 
     mnl_attr_put_strz(h, NFTA_OBJ_TABLE, ENF_TABLE);
     mnl_attr_put_u32(h, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
-    return enf_netlink_dump(&kernel->nl, h, on_counter, NULL, &r);
+    int err = enf_netlink_dump(&kernel->nl, h, on_counter, NULL, &r);
+    return err == 0 && r.count == 0 ? enf_kernel_table_present(kernel) : err;
 }
 
+/* All of the message that counts is that it is there: the kernel filters by table. */
 static int on_rule(const struct nlmsghdr *h, void *data)
 {
-    struct nftnl_rule *rule = nftnl_rule_alloc();
-
-    if (rule && nftnl_rule_nlmsg_parse(h, rule) == 0 &&
-        strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE), ENF_TABLE) == 0)
-        ++*(size_t *)data;
-    nftnl_rule_free(rule);
+    (void)h;
+    ++*(size_t *)data;
     return MNL_CB_OK;
 }
 
@@ -70,6 +73,8 @@ int enf_kernel_rule_count(struct enf_kernel *kernel, size_t *out)
 
     mnl_attr_put_strz(h, NFTA_RULE_TABLE, ENF_TABLE);
     int err = enf_netlink_dump(&kernel->nl, h, on_rule, zero, &count);
+    if (err == 0 && count == 0)
+        err = enf_kernel_table_present(kernel);
     if (err == 0)
         *out = count;
     return err;
@@ -110,7 +115,7 @@ static struct nftnl_expr *xt_expr(uint16_t queue, bool bypass)
     nftnl_expr_set_str(expr, NFTNL_EXPR_TG_NAME, "NFQUEUE");
     nftnl_expr_set_u32(expr, NFTNL_EXPR_TG_REV, 3);
     nftnl_expr_set(expr, NFTNL_EXPR_TG_INFO, info, sizeof *info);
-    return expr;
+    return expr; /* NOLINT(clang-analyzer-unix.Malloc): info is the expression's now */
 }
 
 /* insert rule inet enforcer shard … : in front of the verdict that stands there for a missing queue. */
@@ -138,19 +143,30 @@ static int insert_rule(struct enf_kernel *kernel, struct nftnl_expr *expr)
     return enf_batch_commit(&batch);
 }
 
+/* -ENOENT where the chain is missing, -EOPNOTSUPP where it is not: then the kernel lacks what was asked for.
+ */
+static int what_is_missing(struct enf_kernel *kernel)
+{
+    struct enf_names chains = {0};
+    int err = enf_names_read(&kernel->nl, ENF_KIND_CHAIN, &chains);
+
+    if (err == 0)
+        err = enf_names_have(&chains, "shard", strlen("shard")) ? -EOPNOTSUPP : -ENOENT;
+    enf_names_clear(&chains);
+    return err;
+}
+
 int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass,
                              enum enf_kernel_queue *out)
 {
+    enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_NATIVE;
     int err = insert_rule(kernel, native_expr(queue, bypass));
 
-    if (err == 0) {
-        *out = ENF_KERNEL_QUEUE_NATIVE;
-        return 0;
+    if (err == -ENOENT || err == -EOPNOTSUPP) {
+        kind = ENF_KERNEL_QUEUE_XT;
+        err = insert_rule(kernel, xt_expr(queue, bypass));
     }
-    if (err != -ENOENT && err != -EOPNOTSUPP)
-        return err;
-    err = insert_rule(kernel, xt_expr(queue, bypass));
     if (err == 0)
-        *out = ENF_KERNEL_QUEUE_XT;
-    return err == -ENOENT ? -EOPNOTSUPP : err;
+        *out = kind;
+    return err == -ENOENT ? what_is_missing(kernel) : err;
 }

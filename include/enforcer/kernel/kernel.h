@@ -22,12 +22,13 @@ void enf_kernel_close(struct enf_kernel **kernel);
 struct enf_kernel_single {
     struct enf_prefix subscriber; /* the address is the key; an IPv6 one is masked already */
     bool remove;
-    uint64_t timeout_ms; /* rest from now; ENF_FOREVER: none */
+    uint64_t timeout_ms; /* rest from now, 0: over at once; ENF_FOREVER: none */
 };
 
 /* Adds, replaces and removes elements of quarantine4 and quarantine6, all or nothing, in one transaction.
  * Sets the remaining time also where the element exists (kernels before about 6.12 ignore a second add), and
- * removing one that is absent is no error. Up to a few thousand at a time: see ENF_KERNEL_CHUNK. */
+ * removing one that is absent is no error. Where a subscriber stands twice, the last word counts. Up to a few
+ * thousand at a time: see ENF_KERNEL_CHUNK. */
 #define ENF_KERNEL_CHUNK 1000
 int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len);
 
@@ -63,12 +64,21 @@ enum enf_kernel_set {
 #define ENF_KERNEL_SET_COUNT 6
 const char *enf_kernel_set_name(enum enf_kernel_set set);
 
-/* Reads a set as the kernel has it: one call of fn for an element or range, in no order; expires_ms is what
- * is left (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is returned. Where the kernel says
- * that the set changed while it was read, restart (may be NULL) is called and reading begins anew. */
+/* Reads a set as the kernel has it: one call of fn for an element or range, ascending; expires_ms is what was
+ * left when this function was called (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is
+ * returned. fn is called when all is read: the kernel's dump leaves elements out where the set changes
+ * meanwhile, and is then read again. -EINTR where the ruleset of the namespace did not stay the same for one
+ * dump in five. What packets add and what expires during a dump is not seen as a change: who misses an
+ * element asks for it with enf_kernel_singles_left. */
 typedef int (*enf_kernel_element_fn)(void *ctx, const struct enf_range *range, uint64_t expires_ms);
 int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
-                        void (*restart)(void *ctx), void *ctx);
+                        void *ctx);
+
+/* What is left of single subscribers in quarantine4 and quarantine6, asked for one by one (some microseconds
+ * each): exact whatever else changes. left_ms has len places: 0 for one that is not there, ENF_FOREVER for no
+ * timeout. On failure some may be written. */
+int enf_kernel_singles_left(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len,
+                            uint64_t *left_ms);
 
 /* Reads all named counters of the table. */
 typedef void (*enf_kernel_counter_fn)(void *ctx, const char *name, uint64_t packets, uint64_t bytes);
