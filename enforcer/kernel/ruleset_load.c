@@ -66,9 +66,18 @@ static bool next_declaration(const char **text, struct declaration *out)
     return false;
 }
 
+/* How much of the line says what the set is. Behind it come names of interfaces, and these may be any word.
+ */
+static size_t spec_len(const struct declaration *d)
+{
+    const char *elements = memmem(d->line, d->line_len, "elements = {", strlen("elements = {"));
+
+    return elements ? (size_t)(elements - d->line) : d->line_len;
+}
+
 static bool has_word(const struct declaration *d, const char *word)
 {
-    return memmem(d->line, d->line_len, word, strlen(word)) != NULL;
+    return memmem(d->line, spec_len(d), word, strlen(word)) != NULL;
 }
 
 /* Sets that only the text fills. The others hold what the daemon and the packets put there. */
@@ -83,11 +92,10 @@ static bool is_static(const struct declaration *d)
 /* The set's declaration without its elements. */
 static void put_bare_set(FILE *out, const struct declaration *d)
 {
-    const char *elements = memmem(d->line, d->line_len, "elements", 8);
-    size_t len = elements ? (size_t)(elements - d->line) : d->line_len;
+    size_t len = spec_len(d);
 
     fprintf(out, "add %s inet " ENF_TABLE " %.*s%s\n", d->word, (int)(d->line + len - d->name), d->name,
-            elements ? "}" : "");
+            len < d->line_len ? "}" : "");
 }
 
 static void put_preamble(FILE *out, const char *text, bool sets_only)
