@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The `quarantine` section. */
 #include "enforcer/config/quarantine.h"
+#include "enforcer/policy/governor.h"
 
 #include "enforcer/config/value.h"
 
@@ -43,7 +44,7 @@ static const struct enf_row governor_rows[] = {
      .read = enf_read_number,
      QUARANTINE(governor.convictions),
      .required = "a number of convictions",
-     .arg.range = {.min = 1, .max = 1000000}},
+     .arg.range = {.min = 1, .max = ENF_GOVERNOR_CONVICTIONS_MAX}},
     {.key = "per",
      .read = enf_read_duration,
      QUARANTINE(governor.per_ms),

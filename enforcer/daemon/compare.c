@@ -227,11 +227,12 @@ static void adopt(struct enf_daemon *d, const struct item *item, uint64_t now_ms
     };
 
     enf_text_copy(entry.actor, sizeof entry.actor, "meter");
-    enf_text_copy(
-        entry.reason, sizeof entry.reason,
-        "found in the kernel's set: the meter of the rules quarantined it while the daemon did not listen");
+    enf_text_copy(entry.reason, sizeof entry.reason,
+                  "found in the kernel's set without a record: the meter's, or of a state that was lost");
     if (group)
         enf_text_copy(entry.group, sizeof entry.group, group->name);
+    if (group && group->addresses == ENF_ADDRESSES_DYNAMIC && entry.until_ms > now_ms + group->lease_ms)
+        entry.until_ms = now_ms + group->lease_ms;
     int err = enf_enforce_add(d, &entry, 1, ENF_QUARANTINE_EXTEND);
     if (err < 0)
         enf_log_line("coverage", "an element of the kernel could not be adopted: %s", strerror(-err));
@@ -358,6 +359,25 @@ static int rebuild(struct enf_daemon *d, const char *what)
     return err;
 }
 
+/* A relay that is missing is somebody's mail; one too many is a hole. */
+static int compare_relays(struct enf_daemon *d)
+{
+    size_t missing = 0, strange = 0;
+    int err = enf_relays_check(d, &missing, &strange);
+
+    if (err < 0 || (missing == 0 && strange == 0))
+        return err;
+    enf_tell_text(d, ENF_EVENT_RULESET_TAMPERED, ENF_OUTCOME_FAILURE, NULL,
+                  "the relay sets were changed by somebody else: %zu missing, %zu not ours", missing,
+                  strange);
+    enf_log_line("ruleset", "the relay sets were changed by somebody else; they are put back");
+    err = enf_install_relays(d);
+    if (err == 0)
+        enf_tell_text(d, ENF_EVENT_RULESET_RESTORED, ENF_OUTCOME_SUCCESS, NULL,
+                      "the relay sets are complete again");
+    return err;
+}
+
 int enf_enforce_compare(struct enf_daemon *d, bool adopting)
 {
     size_t rules = 0;
@@ -367,6 +387,8 @@ int enf_enforce_compare(struct enf_daemon *d, bool adopting)
         err = rebuild(d, "the table inet enforcer was deleted by somebody else");
     else if (err == 0 && rules != d->rules_expected)
         err = rebuild(d, "rules of the table inet enforcer were changed by somebody else");
+    if (err == 0)
+        err = compare_relays(d);
     if (err == 0)
         err = compare(d, adopting);
     return err;

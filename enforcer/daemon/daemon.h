@@ -54,6 +54,7 @@ struct enf_daemon {
     struct enf_rangemap *worker_relays; /* the copy that the worker's view points to */
 
     struct enf_kernel *kernel;
+    bool queued; /* anybody is inspected: queue_kind says how */
     enum enf_kernel_queue queue_kind;
     size_t rules_expected;
     char *ruleset; /* text in force */
@@ -115,6 +116,8 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
  * view. */
 int enf_install_relays(struct enf_daemon *d);
 int enf_install_view(struct enf_daemon *d);
+/* Compares relays4 and relays6 with what is wanted. 0 or -errno. */
+int enf_relays_check(struct enf_daemon *d, size_t *missing, size_t *strange);
 /* Reads the configuration again. Fills errors where it is refused; changes gets lines for people. */
 int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes);
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error);

@@ -19,9 +19,33 @@ static int listen_queue(struct enf_daemon *d, const struct enf_config *config)
     return err;
 }
 
-static bool same_queue(const struct enf_config *a, const struct enf_config *b)
+/* Policy block and observe never depend on a queue, nor on a kernel that has one. */
+static bool needs_queue(const struct enf_config *config, enum enf_mode mode)
 {
-    return a->queue.first == b->queue.first && a->queue.fail == b->queue.fail;
+    for (size_t i = 0; mode == ENF_MODE_ENFORCE && i < config->groups_len; i++) {
+        if (config->groups[i].policy == ENF_POLICY_INSPECT)
+            return true;
+    }
+    return false;
+}
+
+static int set_fail_mode(struct enf_daemon *d, const struct enf_config *config)
+{
+    pthread_mutex_lock(&d->worker.lock);
+    int err = enf_queue_set_fail_open(d->worker.queue, config->queue.fail == ENF_FAIL_OPEN);
+    pthread_mutex_unlock(&d->worker.lock);
+    return err;
+}
+
+/* The listener as the configuration wants it. A queue of another number is bound before the old one is let
+ * go. */
+static int prepare_queue(struct enf_daemon *d, const struct enf_config *config)
+{
+    const struct enf_config *old = d->running->config;
+
+    if (!d->worker.queue || config->queue.first != old->queue.first)
+        return listen_queue(d, config);
+    return config->queue.fail == old->queue.fail ? 0 : set_fail_mode(d, config);
 }
 
 static int words(char **error, const char *what, int err)
@@ -46,9 +70,9 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
     }
     free(d->ruleset);
     d->ruleset = text;
-    if (mode == ENF_MODE_ENFORCE) {
-        if (!d->worker.queue || !same_queue(config, d->running->config))
-            err = listen_queue(d, config);
+    d->queued = needs_queue(config, mode);
+    if (d->queued) {
+        err = prepare_queue(d, config);
         if (err < 0)
             return words(error, "NFQUEUE could not be bound (another program has the queue?)", err);
         err = enf_kernel_queue_install(d->kernel, config->queue.first, config->queue.fail == ENF_FAIL_OPEN,
@@ -118,22 +142,37 @@ static int collect_relays(struct enf_daemon *d, struct prefixes *all, struct pre
     }
     for (size_t i = 0; i < d->hand_relays_len; i++)
         append(all, &d->hand_relays[i].prefix);
-    enf_quarantine_each(d->quarantine, append_forced, forced);
+    if (d->quarantine)
+        enf_quarantine_each(d->quarantine, append_forced, forced);
     return all->err ? all->err : forced->err;
+}
+
+/* enforced: less what is quarantined with force. known: all. Either may be NULL. */
+static int wanted_relays(struct enf_daemon *d, struct enf_rangemap *enforced, struct enf_rangemap *known)
+{
+    struct prefixes all = {0}, forced = {0};
+    int err = collect_relays(d, &all, &forced);
+
+    if (err == 0)
+        err = enf_rangemap_difference(all.items, all.len, forced.items, forced.len, enforced);
+    if (err == 0 && known) {
+        err = enf_rangemap_difference(all.items, all.len, NULL, 0, known);
+        if (err < 0)
+            enf_rangemap_clear(enforced);
+    }
+    free(all.items);
+    free(forced.items);
+    return err;
 }
 
 int enf_install_relays(struct enf_daemon *d)
 {
-    struct prefixes all = {0}, forced = {0};
     struct enf_rangemap enforced = {0}, known = {0};
-    int err = collect_relays(d, &all, &forced);
+    int err = wanted_relays(d, &enforced, &known);
 
-    if (err == 0)
-        err = enf_rangemap_difference(all.items, all.len, forced.items, forced.len, &enforced);
-    if (err == 0)
-        err = enf_rangemap_difference(all.items, all.len, NULL, 0, &known);
-    if (err == 0)
-        err = put_relays(d, ENF_FAMILY_V4, &enforced);
+    if (err < 0)
+        return err;
+    err = put_relays(d, ENF_FAMILY_V4, &enforced);
     if (err == 0)
         err = put_relays(d, ENF_FAMILY_V6, &enforced);
     if (err == 0) {
@@ -144,8 +183,43 @@ int enf_install_relays(struct enf_daemon *d)
     }
     enf_rangemap_clear(&enforced);
     enf_rangemap_clear(&known);
-    free(all.items);
-    free(forced.items);
+    return err;
+}
+
+struct relay_check {
+    const struct enf_rangemap *wanted;
+    size_t found;
+    size_t strange;
+};
+
+static int on_kernel_relay(void *ctx, const struct enf_range *range, uint64_t expires_ms)
+{
+    struct relay_check *c = ctx;
+    const struct enf_rangemap_entry *entry = enf_rangemap_find(c->wanted, &range->first);
+
+    (void)expires_ms;
+    bool same = entry && enf_addr_equal(&entry->range.first, &range->first) &&
+                enf_addr_equal(&entry->range.last, &range->last);
+    c->found += same;
+    c->strange += !same;
+    return 0;
+}
+
+int enf_relays_check(struct enf_daemon *d, size_t *missing, size_t *strange)
+{
+    struct enf_rangemap wanted = {0};
+    struct relay_check check = {.wanted = &wanted};
+    int err = wanted_relays(d, &wanted, NULL);
+
+    if (err == 0)
+        err = enf_kernel_read_set(d->kernel, ENF_KERNEL_RELAYS4, on_kernel_relay, &check);
+    if (err == 0)
+        err = enf_kernel_read_set(d->kernel, ENF_KERNEL_RELAYS6, on_kernel_relay, &check);
+    if (err == 0) {
+        *missing = wanted.len - check.found;
+        *strange = check.strange;
+    }
+    enf_rangemap_clear(&wanted);
     return err;
 }
 
@@ -223,6 +297,25 @@ static void note_restart(const struct enf_config *old, const struct enf_config *
         note(changes, "quarantine.governor: takes effect at the next start");
 }
 
+static void note_changes(const char *before, const char *after, const struct enf_config *old,
+                         const struct enf_config *new, json_t *changes)
+{
+    if (before && strcmp(before, after) != 0)
+        note(changes, "rules: a changed ruleset is in force");
+    if (old->mode != new->mode)
+        note(changes,
+             new->mode == ENF_MODE_OBSERVE ? "mode: the file says observe" : "mode: the file says enforce");
+    if (old->queue.first != new->queue.first || old->queue.fail != new->queue.fail)
+        note(changes, "queue: number or fail mode changed");
+    if (old->groups_len != new->groups_len)
+        note(changes, "groups: another number of groups");
+    if (old->relays_len != new->relays_len)
+        note(changes, "relays: another number of relays");
+    if (json_array_size(changes) == 0)
+        note(changes,
+             "no rule changed; settings of detector, quarantine, control and events are those of the file");
+}
+
 static int reject(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, const char *why)
 {
     const char *first = errors->len > 0 ? errors->lines[0] : why;
@@ -266,9 +359,11 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
         return reject(d, actor, errors, text);
     }
     enum enf_mode mode = d->mode_by_hand ? d->mode : running->config->mode;
+    char *before = d->ruleset ? strdup(d->ruleset) : NULL;
     if (enf_install(d, running, mode, &error) < 0) {
         /* Kernel and sinks back to what they were; what was loaded in part is not left there. */
         new_sinks(d, old->config, text, sizeof text);
+        free(before);
         enf_install(d, old, d->mode, NULL);
         enf_running_free(&running);
         reject(d, actor, errors, error ? error : "the kernel refused the ruleset");
@@ -277,6 +372,8 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
     }
     free(error);
     note_restart(old->config, running->config, changes);
+    note_changes(before, d->ruleset, old->config, running->config, changes);
+    free(before);
     d->running = running;
     d->mode = mode;
     enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);

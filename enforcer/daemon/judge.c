@@ -66,7 +66,9 @@ static void on_aggregate(void *ctx, const struct enf_event *aggregated)
     /* A forged source is nobody's doing who owns the address. */
     if (event.action == ENF_EVENT_SOURCE_SPOOFED || event.action == ENF_EVENT_BOGON_DROPPED)
         event.subscriber = (struct enf_prefix){0};
-    bool passed = worker->view.mode == ENF_MODE_OBSERVE || event.policy == ENF_POLICY_OBSERVE;
+    const struct enf_group *judged = enf_group_find(
+        &running->groups, event.action == ENF_EVENT_INBOUND_SPOOFED ? &event.destination : &event.source);
+    bool passed = worker->view.mode == ENF_MODE_OBSERVE || (judged && judged->policy == ENF_POLICY_OBSERVE);
     event.outcome = passed ? ENF_OUTCOME_UNKNOWN : ENF_OUTCOME_SUCCESS;
     if (passed && !*event.reason)
         enf_text_copy(event.reason, sizeof event.reason, "observed only: not dropped");
@@ -199,7 +201,12 @@ static void on_meter(struct enf_worker *worker, const struct sight *s)
         return;
     report->kind = ENF_REPORT_METER;
     report->banned = true;
-    enf_banned_add(&worker->banned, &s->subscriber, s->now_ms);
+    /* The meter's convictions count like the detector's: too many of them mean that we are wrong. */
+    enum enf_governor_state state = enf_governor_conviction(worker->governor, s->in->name, s->now_ms);
+    report->governor_tripped = state == ENF_GOVERNOR_TRIPPED_NOW;
+    report->governor_holds = state != ENF_GOVERNOR_OPEN;
+    if (state == ENF_GOVERNOR_OPEN)
+        enf_banned_add(&worker->banned, &s->subscriber, s->now_ms);
     enf_mailbox_put(worker->mailbox, report);
 }
 

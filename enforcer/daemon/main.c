@@ -47,7 +47,7 @@ static int check(const char *path, bool print)
         fprintf(stderr, "%s\n", errors.lines[i]);
     enf_config_errors_clear(&errors);
     if (err == 0 && print) {
-        err = enf_running_ruleset(running, running->config->mode, &text);
+        err = enf_running_ruleset_print(running, &text);
         if (err == 0 && (fputs(text, stdout) == EOF || fflush(stdout) == EOF))
             err = -1;
     }
@@ -156,9 +156,15 @@ int main(int argc, char **argv)
     case RUN:
         break;
     }
+    /* In the background the folder changes: the path must not depend on it. */
+    char *whole = realpath(run.config, NULL);
+    if (whole)
+        run.config = whole;
     if (!foreground && detach(&run.ready_fd) < 0) {
         perror("enforcerd: cannot go into the background");
         return 1;
     }
-    return enf_daemon_run(&run);
+    int code = enf_daemon_run(&run);
+    free(whole);
+    return code;
 }

@@ -87,10 +87,37 @@ static int load_relay(void *ctx, const struct enf_store_relay *relay)
     return 0;
 }
 
+/* A file that is broken, or no state at all, is set aside: what the kernel still has is adopted, and policy
+ * goes on. A file of a newer version, or a disk that refuses, is left as it is. */
+static int open_store(struct enf_daemon *d)
+{
+    const char *directory = d->running->config->state;
+    char text[512], aside[2 * ENF_PATH_LEN];
+    int err = enf_store_open(directory, &d->store, text, sizeof text);
+
+    if (err == 0)
+        return 0;
+    enf_log_line("state", "%s", text);
+    if (enf_store_fault(err) != ENF_STORE_CORRUPT && enf_store_fault(err) != ENF_STORE_FOREIGN)
+        return err;
+    if (enf_store_set_aside(directory, enf_clock_wall_ms(), aside, sizeof aside) < 0)
+        return err;
+    enf_log_line("state", "set aside as %s; a new one is made", aside);
+    if (d->hub)
+        enf_tell_text(d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, NULL,
+                      "the state file was broken and is set aside as %s: history is lost, what the kernel "
+                      "has is adopted",
+                      aside);
+    err = enf_store_open(directory, &d->store, text, sizeof text);
+    if (err < 0)
+        enf_log_line("state", "%s", text);
+    return err;
+}
+
 int enf_remember(struct enf_daemon *d)
 {
     const struct enf_config *config = d->running->config;
-    char text[512], mode[32];
+    char mode[32];
     uint64_t memory_ms = config->quarantine.memory_ms, now_ms = enf_clock_wall_ms();
 
     /* One level is made; a missing parent is more likely a typing error than a wish. */
@@ -98,14 +125,13 @@ int enf_remember(struct enf_daemon *d)
         enf_log_line("state", "%s: cannot be made: %s", config->state, strerror(errno));
         return -errno;
     }
-    if (enf_store_open(config->state, &d->store, text, sizeof text) < 0) {
-        enf_log_line("state", "%s", text);
-        return -EIO;
-    }
+    int err = open_store(d);
+    if (err < 0)
+        return err;
     d->hand_relays = calloc(ENF_HAND_RELAYS_MAX, sizeof *d->hand_relays);
     if (!d->hand_relays)
         return -ENOMEM;
-    int err = enf_load_quarantine(d);
+    err = enf_load_quarantine(d);
     if (err == 0)
         err = enf_quarantine_new(WOULD_MAX, d->seed, &d->would);
     if (err == 0)

@@ -137,7 +137,7 @@ uint64_t enf_running_first_quarantine_ms(const struct enf_config *config)
                                                  : config->quarantine.duration_ms;
 }
 
-int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out)
+static int render(const struct enf_running *running, enum enf_mode mode, bool relays_in_text, char **out)
 {
     static const enum enf_ruleset_antispoof antispoof[] = {
         [ENF_ANTISPOOF_OFF] = ENF_RULESET_ANTISPOOF_OFF,
@@ -151,6 +151,7 @@ int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, c
     if (parts_alloc(&p, c)) {
         struct enf_ruleset_spec spec = {
             .observe = mode == ENF_MODE_OBSERVE,
+            .relays_in_text = relays_in_text,
             .subscriber_if = p.subscriber_if,
             .upstream_if = p.upstream_if,
             .relays = p.relays,
@@ -174,4 +175,14 @@ int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, c
     }
     parts_free(&p);
     return err;
+}
+
+int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out)
+{
+    return render(running, mode, false, out);
+}
+
+int enf_running_ruleset_print(const struct enf_running *running, char **out)
+{
+    return render(running, running->config->mode, true, out);
 }

@@ -26,6 +26,8 @@ void enf_running_free(struct enf_running **running);
 /* The nft text that the configuration gives, in that mode. The caller frees. 0, -ENOMEM, -EINVAL (our bug).
  */
 int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out);
+/* The same for people to read, with the relays of the file in their sets. */
+int enf_running_ruleset_print(const struct enf_running *running, char **out);
 
 /* For how long the kernel's meter quarantines, and a worker at first: the exact end follows from the history.
  */

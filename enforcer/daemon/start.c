@@ -6,6 +6,7 @@
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,30 @@ static int load_running(struct enf_daemon *d, const char *path)
     return err;
 }
 
+/* Without its state the daemon cannot go on; the policy itself can. A table that is there already knows more
+ * than this one would, and stays. */
+static void policy_without_state(struct enf_daemon *d)
+{
+    size_t rules = 0;
+    char *text = NULL, *error = NULL;
+
+    if (!d->kernel || (enf_kernel_rule_count(d->kernel, &rules) == 0 && rules > 0))
+        return;
+    int err = enf_running_ruleset(d->running, d->running->config->mode, &text);
+    if (err == 0)
+        err = enf_ruleset_load_sets(text, &error);
+    if (err == 0)
+        err = enf_install_relays(d);
+    if (err == 0)
+        err = enf_ruleset_load(text, &error);
+    enf_log_line("start", "%s",
+                 err == 0 ? "the rules are in force all the same, without the quarantine"
+                 : error  ? error
+                          : strerror(-err));
+    free(text);
+    free(error);
+}
+
 static int open_worker(struct enf_daemon *d)
 {
     int err = enf_worker_open(&d->worker, d->running, &d->mailbox, d->seed);
@@ -188,8 +213,11 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         err = open_hub(d);
     if (err == 0)
         err = enf_kernel_open(&d->kernel);
-    if (err == 0)
+    if (err == 0) {
         err = enf_remember(d);
+        if (err < 0)
+            policy_without_state(d);
+    }
     if (err == 0) {
         err = enforce(d, true, &error);
         if (err < 0)
@@ -210,7 +238,7 @@ static void tell_started(struct enf_daemon *d)
                   enf_quarantine_count(d->quarantine));
     enf_tell_text(d, ENF_EVENT_RULESET_INSTALLED, ENF_OUTCOME_SUCCESS, NULL,
                   "table inet enforcer, %zu rules, queue %s", d->rules_expected,
-                  d->mode == ENF_MODE_ENFORCE ? enf_kernel_queue_name(d->queue_kind) : "none");
+                  d->queued ? enf_kernel_queue_name(d->queue_kind) : "none");
     enf_log_line("start", "enforcer %s is in force (mode %s, pid %d)", ENF_VERSION,
                  d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", (int)getpid());
 }
@@ -246,6 +274,13 @@ static void say_ready(int fd)
     if (write(fd, "", 1) < 0)
         enf_log_line("start", "nobody waits any more");
     close(fd);
+    /* In the background: whoever started us must not wait for our descriptors or folder. Events tell from
+     * here on. */
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; null >= 0 && i <= 2; i++)
+        dup2(null, i);
+    if (chdir("/") < 0)
+        enf_log_line("start", "the root folder cannot be entered");
 }
 
 int enf_daemon_run(const struct enf_options *options)
@@ -282,8 +317,11 @@ int enf_daemon_install(const char *config)
         load_modules();
     if (err == 0)
         err = enf_kernel_open(&d->kernel);
-    if (err == 0)
+    if (err == 0) {
         err = enf_remember(d);
+        if (err < 0)
+            policy_without_state(d);
+    }
     if (err == 0)
         err = enforce(d, false, &error);
     if (err < 0)

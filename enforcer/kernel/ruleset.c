@@ -129,6 +129,7 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     enf_builder_setf(&b, "tuple", "%s . inet_service . %s . inet_service", type, type);
     enf_builder_setf(&b, "forward", "%s saddr . tcp sport . %s daddr . tcp dport", ip, ip);
     enf_builder_setf(&b, "reverse", "%s daddr . tcp dport . %s saddr . tcp sport", ip, ip);
+    enf_builder_set(&b, "later_fragment", v4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0");
     set_subscriber(&b, "source64", family, v4 ? 32 : 64);
     enf_sets_family(&b, family);
     set_lengths(&b, family);

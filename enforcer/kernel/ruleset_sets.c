@@ -282,6 +282,8 @@ void enf_sets_family(struct enf_builder *b, enum enf_family family)
     set_list(b, "smarthosts", smarthosts, sizeof *spec->smarthosts, spec->smarthosts_len, family, NULL);
     set_list(b, "smarthosts_quarantined", smarthosts, sizeof *spec->smarthosts, spec->smarthosts_len, family,
              smarthost_quarantined);
+    set_list(b, "relays", relays, sizeof *spec->relays, spec->relays_in_text ? spec->relays_len : 0, family,
+             NULL);
     set_list(b, "pinned", relays, sizeof *spec->relays, spec->relays_len, family, relay_pinned);
     set_ours(b, family);
     set_exempt(b, family);

@@ -42,7 +42,9 @@ struct enf_ruleset_group {
 
 /* All that the text depends on. Nothing is owned; the pointers must live through the call. */
 struct enf_ruleset_spec {
-    bool observe; /* drop nothing, copy instead of queue */
+    bool observe;        /* drop nothing, copy instead of queue */
+    bool relays_in_text; /* for people who read it; in force the daemon fills these sets, which a reload must
+                            keep */
     const char *const *subscriber_if;
     size_t subscriber_if_len;
     const char *const *upstream_if;
