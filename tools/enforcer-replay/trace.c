@@ -110,6 +110,14 @@ static void leave(struct trace_walk *walk, const struct trace_point *point)
         walk->count--;
 }
 
+uint32_t trace_walk_count(struct trace_walk *walk, uint64_t now_ms)
+{
+    const struct trace_point *points = walk->trace->points;
+    while (walk->first < walk->at && now_ms - points[walk->first].time_ms >= walk->rule.per_ms)
+        leave(walk, &points[walk->first++]);
+    return walk->count;
+}
+
 bool trace_walk_next(struct trace_walk *walk, const struct trace_point **out_point, uint32_t *out_count)
 {
     const struct trace_point *points = walk->trace->points;
@@ -117,9 +125,7 @@ bool trace_walk_next(struct trace_walk *walk, const struct trace_point **out_poi
         return false;
     const struct trace_point *point = &points[walk->at++];
     enter(walk, point);
-    while (point->time_ms - points[walk->first].time_ms >= walk->rule.per_ms)
-        leave(walk, &points[walk->first++]);
     *out_point = point;
-    *out_count = walk->count;
+    *out_count = trace_walk_count(walk, point->time_ms);
     return true;
 }

@@ -47,4 +47,6 @@ struct trace_walk {
 int trace_walk_begin(struct trace_walk *walk, const struct trace *trace, const struct rule *rule);
 /* False at the end. */
 bool trace_walk_next(struct trace_walk *walk, const struct trace_point **out_point, uint32_t *out_count);
+/* How much the window holds that ends at now_ms, which lies between the point given last and the next. */
+uint32_t trace_walk_count(struct trace_walk *walk, uint64_t now_ms);
 void trace_walk_end(struct trace_walk *walk);
