@@ -268,6 +268,13 @@ class Wire:
         self.mark(self.marker())
         return [self.sniffer.has(p) for p in packets]
 
+    def arrives(self, packet):
+        """Waits until the packet is there: for those that a queue holds up, so that the marker overtakes them."""
+        self.sniffer.clear()
+        self.sender.send(packet)
+        wait_for("a packet through the queue", lambda: self.sniffer.has(packet))
+        return True
+
     def mark(self, marker):
         """Sends a marker and waits until it is there."""
         self.sender.send(marker)
