@@ -148,7 +148,7 @@ enum enf_sequential_result enf_sequential_step(struct enf_sequential *state,
     enter_period(state, now_ms);
     if ((size_t)kind >= ENF_SEQUENTIAL_KIND_COUNT)
         kind = ENF_SEQUENTIAL_NONE;
-    if (rows[kind].once) {
+    if (kind >= ENF_SEQUENTIAL_SESSION) {
         uint8_t bit = (uint8_t)(1U << (kind - ENF_SEQUENTIAL_SESSION));
         if (state->seen & bit)
             kind = ENF_SEQUENTIAL_NONE;

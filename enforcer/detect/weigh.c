@@ -6,8 +6,7 @@
 
 static bool is_same(const struct enf_sequential_settings *a, const struct enf_sequential_settings *b)
 {
-    return a->model == b->model && memcmp(&a->false_conviction, &b->false_conviction, sizeof(double)) == 0 &&
-           memcmp(&a->missed, &b->missed, sizeof(double)) == 0;
+    return a->model == b->model && a->false_conviction == b->false_conviction && a->missed == b->missed;
 }
 
 const struct enf_sequential_rules *weigher_rules(struct weigher *weigher,

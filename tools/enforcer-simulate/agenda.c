@@ -13,7 +13,7 @@ int agenda_init(struct agenda *agenda, size_t max)
     struct agenda_entry *entries = calloc(max > 0 ? max : 1, sizeof(*entries));
     if (!entries)
         return -ENOMEM;
-    *agenda = (struct agenda){entries, 0, max};
+    *agenda = (struct agenda){.entries = entries, .max = max};
     return 0;
 }
 

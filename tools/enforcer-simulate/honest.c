@@ -47,7 +47,7 @@ static void client_act(struct agent *agent, uint64_t now_ms, struct act *out)
         agent->c = other ? network_of(agent->d ^ 1, 0) : network_of(agent->d, draw_zipf(random, agent->a));
     }
     agent->b--;
-    out->destination = agent->c | (1 + draw_below(random, 8));
+    out->destination = agent->c | (1 + draw_below(random, 4)); /* what a name resolves to */
     out->gap_ms = agent->b > 0
                       ? 4000 + draw_exponential(random, 2 * SECOND_MS)
                       : by_day(agent, now_ms, draw_exponential(random, DAY_MS / (double)agent->rate));

@@ -19,6 +19,7 @@ struct options {
     unsigned chosen_len;
     double false_conviction;
     double missed;
+    uint64_t max_bytes; /* of the detector; 0: as it chooses */
     bool sequential;
     bool windows;
     bool json;

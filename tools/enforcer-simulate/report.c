@@ -142,14 +142,16 @@ static json_t *json_kind(const struct run *run, size_t k)
     const struct tally *tally = &run->tallies[k];
     struct delays delays = delays_of(run, k);
     return json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:i}", "kind", run->kinds[k]->name,
-        "zombie", run->kinds[k]->zombie, "subscribers", (json_int_t)tally->subscribers, "active",
-        (json_int_t)tally->active, "connections", (json_int_t)tally->connections, "convictions",
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:i}", "kind",
+        run->kinds[k]->name, "zombie", run->kinds[k]->zombie, "subscribers", (json_int_t)tally->subscribers,
+        "active", (json_int_t)tally->active, "connections", (json_int_t)tally->connections, "convictions",
         (json_int_t)tally->convictions, "convicted", (json_int_t)tally->convicted, "convicted_within_24h",
         (json_int_t)tally->within_day, "first_by_sequential",
-        (json_int_t)tally->by_cause[ENF_CAUSE_SEQUENTIAL], "median_seconds", (double)delays.median_ms / 1000,
-        "p95_seconds", (double)delays.p95_ms / 1000, "median_connections", (int)delays.median_connections,
-        "p95_connections", (int)delays.p95_connections);
+        (json_int_t)tally->by_cause[ENF_CAUSE_SEQUENTIAL], "first_by_connection_rate",
+        (json_int_t)tally->by_cause[ENF_CAUSE_CONNECTION_RATE], "first_by_distinct_destinations",
+        (json_int_t)tally->by_cause[ENF_CAUSE_DISTINCT_DESTINATIONS], "median_seconds",
+        (double)delays.median_ms / 1000, "p95_seconds", (double)delays.p95_ms / 1000, "median_connections",
+        (int)delays.median_connections, "p95_connections", (int)delays.p95_connections);
 }
 
 int report_json(const struct run *run)

@@ -87,7 +87,8 @@ int run_init(const struct options *options, struct run *out)
     set_up_settings(&run);
     if (run.agents_len == 0)
         return -EINVAL;
-    struct enf_detector_params params = {.max_subscribers = run.agents_len, .seed = options->seed};
+    struct enf_detector_params params = {
+        .max_subscribers = run.agents_len, .max_bytes = (size_t)options->max_bytes, .seed = options->seed};
     run.agents = calloc(run.agents_len, sizeof(*run.agents));
     run.detections = calloc(DETECTIONS_MAX, sizeof(*run.detections));
     int rc = run.agents && run.detections ? agenda_init(&run.agenda, run.agents_len) : -ENOMEM;
