@@ -41,6 +41,7 @@ USES_control := control core
 USES_daemon  := daemon control sinks store kernel config policy detect inspect core
 USES_tools_enforcerctl     := core
 USES_tools_enforcer-replay := config policy detect inspect core
+USES_tools_enforcer-simulate := config policy detect inspect core
 
 LIBS_core    := -lxxhash
 LIBS_config  := -lyaml
@@ -56,7 +57,7 @@ rooms_ldlibs  = $(sort $(foreach r,$(1),$(LIBS_$(r)))) -lm -lpthread
 include $(sort $(wildcard make/*.mk))
 
 .PHONY: all
-all: $(BUILD)/enforcerd $(BUILD)/enforcerctl $(BUILD)/enforcer-replay
+all: $(BUILD)/enforcerd $(BUILD)/enforcerctl $(BUILD)/enforcer-replay $(BUILD)/enforcer-simulate
 
 .PHONY: help
 help:
@@ -94,7 +95,7 @@ $(BUILD)/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/$(1)/*.c)) $(cal
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(call rooms_ldlibs,$$(USES_tools_$(1)) tools)
 endef
-$(foreach t,enforcerctl enforcer-replay,$(eval $(call tool,$(t))))
+$(foreach t,enforcerctl enforcer-replay enforcer-simulate,$(eval $(call tool,$(t))))
 
 # --- unit tests: tests/unit/ROOM/NAME.c links with that room and those below ---------------------------------
 UNIT_SRC := $(wildcard tests/unit/*/*.c)

@@ -17,6 +17,7 @@ lint: $(foreach f,$(C_FILES),$(LINT_STAMP)/$(f).tidy)
 	tests/check/layers
 	tests/check/headers
 	tests/check/house
+	tests/check/docs
 format:
 	clang-format -i $(C_TEXT)
 
@@ -83,5 +84,7 @@ install: all
 	install -D -m 0755 $(BUILD)/enforcerd $(DESTDIR)$(PREFIX)/sbin/enforcerd
 	install -D -m 0755 $(BUILD)/enforcerctl $(DESTDIR)$(PREFIX)/sbin/enforcerctl
 	install -D -m 0755 $(BUILD)/enforcer-replay $(DESTDIR)$(PREFIX)/bin/enforcer-replay
+	for page in man/*.[1-8]; do \
+	  install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page); done
 	install -D -m 0644 docs/enforcer.yaml $(DESTDIR)$(PREFIX)/share/doc/enforcer/enforcer.yaml
 	install -d -m 0755 $(DESTDIR)/etc/enforcer
