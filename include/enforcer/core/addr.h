@@ -47,10 +47,12 @@ struct enf_addr enf_addr_from_bytes(enum enf_family family, const void *bytes);
 int enf_addr_parse(const char *text, struct enf_addr *out);
 
 /* Reads an address or "ADDR/LEN". Without a length it is the whole address. Bits set beyond the
- * length are refused: -EDOM, with *out untouched, so that the caller can say so; any other fault is -EINVAL. */
+ * length are refused: -EDOM, with *out untouched, so that the caller can say so; any other fault is -EINVAL.
+ */
 int enf_prefix_parse(const char *text, struct enf_prefix *out);
 
-/* Text of RFC 5952 into buf, always terminated; returns buf. A buffer of ENF_PREFIX_STR_LEN always suffices. */
+/* Text of RFC 5952 into buf, always terminated; returns buf. A buffer of ENF_PREFIX_STR_LEN always suffices.
+ */
 const char *enf_addr_str(const struct enf_addr *addr, char *buf, size_t buf_len);
 /* As above; a prefix that is one whole address is printed without "/32" or "/128". */
 const char *enf_prefix_str(const struct enf_prefix *prefix, char *buf, size_t buf_len);

@@ -9,13 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENF_NAME_LEN     32  /* group, relay and smarthost names, with the zero */
-#define ENF_IFNAME_LEN   16  /* IFNAMSIZ */
-#define ENF_REASON_LEN   256
-#define ENF_TICKET_LEN   64
-#define ENF_ACTOR_LEN    64
-#define ENF_SETTING_LEN  80
-#define ENF_EVIDENCE_MAX 256 /* observations kept with one conviction; the count of all is kept besides */
+#define ENF_NAME_LEN               32 /* group, relay and smarthost names, with the zero */
+#define ENF_IFNAME_LEN             16 /* IFNAMSIZ */
+#define ENF_REASON_LEN             256
+#define ENF_TICKET_LEN             64
+#define ENF_ACTOR_LEN              64
+#define ENF_SETTING_LEN            80
+#define ENF_EVIDENCE_MAX           256 /* observations kept with one conviction; the count of all is kept besides */
 #define ENF_EVENT_DESTINATIONS_MAX 16
 
 enum enf_policy {

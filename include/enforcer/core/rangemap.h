@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Longest-prefix maps flattened into disjoint ranges: what nftables interval sets need (they refuse nested
- * prefixes) and what userspace searches by bisection. No I/O; a finished map is read-only and may be shared. */
+ * prefixes) and what userspace searches by bisection. No I/O; a finished map is read-only and may be shared.
+ */
 #pragma once
 
 #include "enforcer/core/addr.h"
@@ -32,12 +33,13 @@ int enf_rangemap_build(struct enf_rangemap_input *input, size_t input_len, struc
 void enf_rangemap_clear(struct enf_rangemap *map);
 
 /* The entry that holds addr, or NULL. O(log n). The pointer lives as long as the map. */
-const struct enf_rangemap_entry *enf_rangemap_find(const struct enf_rangemap *map, const struct enf_addr *addr);
+const struct enf_rangemap_entry *enf_rangemap_find(const struct enf_rangemap *map,
+                                                   const struct enf_addr *addr);
 
 /* Cuts range into the fewest prefixes, in ascending order, and calls fn for each; stops at the first
  * non-zero answer and returns it, else 0. At most 2 * bits calls. */
-int enf_range_to_prefixes(const struct enf_range *range, int (*fn)(void *ctx, const struct enf_prefix *prefix),
-                          void *ctx);
+int enf_range_to_prefixes(const struct enf_range *range,
+                          int (*fn)(void *ctx, const struct enf_prefix *prefix), void *ctx);
 
 /* The same into an array of out_max prefixes; returns how many were written (256 always suffice). */
 size_t enf_range_prefixes(const struct enf_range *range, struct enf_prefix *out, size_t out_max);

@@ -5,21 +5,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENF_FOREVER      UINT64_MAX /* as a time in ms: never */
+#define ENF_FOREVER      UINT64_MAX               /* as a time in ms: never */
 #define ENF_DURATION_MAX (3650ULL * 86400 * 1000) /* ten years, in ms: the longest one accepted */
 #define ENF_TIME_STR_LEN 32
 
-/* "30s", "10m", "1h", "7d" (a whole number and one unit) into milliseconds. 0; -EINVAL for another form; -ERANGE
- * for zero or more than ENF_DURATION_MAX. On failure *out_ms is untouched. */
+/* "30s", "10m", "1h", "7d" (a whole number and one unit) into milliseconds. 0; -EINVAL for another form;
+ * -ERANGE for zero or more than ENF_DURATION_MAX. On failure *out_ms is untouched. */
 int enf_duration_parse(const char *text, uint64_t *out_ms);
 
-/* The shortest exact form ("90s", "1h", "7d"; below a second "250ms"; ENF_FOREVER: "forever"). Returns buf. */
+/* The shortest exact form ("90s", "1h", "7d"; below a second "250ms"; ENF_FOREVER: "forever"). Returns buf.
+ */
 const char *enf_duration_str(uint64_t ms, char *buf, size_t buf_len);
 
-/* Milliseconds since 1970 as RFC 3339 in UTC, "2026-03-01T12:00:00.250Z". Returns buf (ENF_TIME_STR_LEN suffices). */
+/* Milliseconds since 1970 as RFC 3339 in UTC, "2026-03-01T12:00:00.250Z". Returns buf (ENF_TIME_STR_LEN
+ * suffices). */
 const char *enf_time_str(uint64_t wall_ms, char *buf, size_t buf_len);
 /* Reads what enf_time_str writes, the fraction being optional. 0 or -EINVAL. */
 int enf_time_parse(const char *text, uint64_t *out_wall_ms);
 
-/* Copies text into dst, cutting it to dst_len - 1 bytes at a UTF-8 boundary; always terminates. Returns dst. */
+/* Copies text into dst, cutting it to dst_len - 1 bytes at a UTF-8 boundary; always terminates. Returns dst.
+ */
 char *enf_text_copy(char *dst, size_t dst_len, const char *text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Groups of subscribers, and which group, subscriber and detector settings an address has. No I/O. An index that
- * is built is read-only and may be shared between threads. */
+/* Groups of subscribers, and which group, subscriber and detector settings an address has. No I/O. An index
+ * that is built is read-only and may be shared between threads. */
 #pragma once
 
 #include "enforcer/core/addr.h"
@@ -50,7 +50,7 @@ struct enf_group {
 struct enf_group_index {
     const struct enf_group *groups;
     size_t groups_len;
-    struct enf_rangemap map; /* value: index into groups */
+    struct enf_rangemap map;       /* value: index into groups */
     struct enf_rangemap overrides; /* value: index into override_list */
     const struct enf_override **override_list;
 };
