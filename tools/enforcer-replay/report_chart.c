@@ -211,7 +211,7 @@ static void draw_plot(const struct chart *chart, const struct account *account, 
 {
     (void)fputs("<svg class=\"curve\" viewBox=\"0 0 1000 100\" preserveAspectRatio=\"none\" role=\"img\">",
                 to);
-    (void)fprintf(to, "<title>%s: at most %g, limit %g</title>", chart->what, chart->peak, chart->limit);
+    (void)fprintf(to, "<title>%s: at most %.4g, limit %.4g</title>", chart->what, chart->peak, chart->limit);
     if (account->convictions && until_ms > account->first.time_ms) {
         double from = x_of(chart, account->first.time_ms);
         (void)fprintf(to, "<rect class=\"held\" x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"100\"/>", from,
@@ -226,21 +226,24 @@ static void draw_plot(const struct chart *chart, const struct account *account, 
     (void)fputs("</svg>", to);
 }
 
-static void draw_marks(const struct chart *chart, const struct account *account, FILE *to)
+static void draw_limit_mark(const struct chart *chart, FILE *to)
 {
     if (chart->limit > 0)
-        (void)fprintf(to, "<span class=\"mark right limit-mark\" style=\"bottom:%.1f%%\">limit %g</span>",
+        (void)fprintf(to, "<span class=\"mark limit-mark\" style=\"bottom:%.1f%%\">limit %.4g</span>",
                       100 - y_of(chart, chart->limit), chart->limit);
-    if (chart->peak > 0)
-        (void)fprintf(to, "<span class=\"mark left\" style=\"bottom:%.1f%%\">peak %g</span>",
-                      100 - y_of(chart, chart->peak), chart->peak);
+}
+
+/* In a line of its own, above the picture. */
+static void draw_hit_mark(const struct chart *chart, const struct account *account, FILE *to)
+{
     if (!account->convictions)
         return;
     double x = x_of(chart, account->first.time_ms) / 10;
-    (void)fprintf(to, "<span class=\"mark hit-mark\" style=\"%s:%.1f%%\">convicted ",
-                  x < 60 ? "left" : "right", x < 60 ? x : 100 - x);
+    bool right = x >= 60;
+    (void)fprintf(to, "<div class=\"hits\"><span class=\"mark hit-mark %s\" style=\"%s:%.1f%%\">convicted ",
+                  right ? "ends" : "begins", right ? "right" : "left", right ? 100 - x : x);
     html_time(account->first.time_ms, HTML_TIME_SHORT, to);
-    (void)fputs("</span>", to);
+    (void)fputs("</span></div>", to);
 }
 
 static void draw_rug(const struct chart *chart, FILE *to)
@@ -280,11 +283,16 @@ int report_chart(const struct account *account, uint64_t until_ms, FILE *to)
     int rc = fill(&chart, account);
     if (rc < 0)
         return rc;
-    (void)fprintf(to, "<figure><figcaption>%s, from ", chart.what);
+    (void)fprintf(to, "<figure><figcaption>%s: at most <b>%.4g</b>", chart.what, chart.peak);
+    if (chart.limit > 0)
+        (void)fprintf(to, ", limit %.4g", chart.limit);
+    (void)fputs(". From ", to);
     html_time(chart.begin_ms, HTML_TIME_SECONDS, to);
-    (void)fputs(" UTC on</figcaption><div class=\"plot\">", to);
+    (void)fputs(" UTC on.</figcaption>", to);
+    draw_hit_mark(&chart, account, to);
+    (void)fputs("<div class=\"plot\">", to);
     draw_plot(&chart, account, until_ms, to);
-    draw_marks(&chart, account, to);
+    draw_limit_mark(&chart, to);
     (void)fputs("</div>", to);
     draw_rug(&chart, to);
     draw_axis(&chart, to);

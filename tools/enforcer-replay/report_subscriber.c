@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define DEFAULT_DURATION_MS 3600000
+#define DAY_MS              86400000
 
 static const struct enf_config no_config = {
     .mode = ENF_MODE_ENFORCE,
@@ -118,17 +119,18 @@ static uint64_t write_decision(const struct scope *scope, const struct account *
     return done ? decision.until_ms : 0;
 }
 
-static void write_evidence_row(const struct enf_evidence *evidence, FILE *to)
+static void write_evidence_row(const struct enf_evidence *evidence, enum html_time form, FILE *to)
 {
     char text[ENF_PREFIX_STR_LEN];
     (void)fputs("<tr><td class=\"t\">", to);
-    html_time(evidence->time_ms, HTML_TIME_CLOCK, to);
+    html_time(evidence->time_ms, form, to);
     (void)fputs("</td><td>", to);
     html_text(enf_addr_str(&evidence->destination, text, sizeof(text)), to);
     (void)fprintf(to, "</td><td class=\"n wide\">%u</td><td class=\"wide\">%s</td><td class=\"wide\">%s</td>",
                   evidence->destination_port, evidence->blocked ? "refused" : "let through",
                   evidence->forgeable ? "yes" : "no");
-    (void)fprintf(to, "<td class=\"n\">%+.4g</td><td class=\"n\">%.4g</td><td class=\"n\">%.4g</td></tr>\n",
+    (void)fprintf(to,
+                  "<td class=\"n wide\">%+.4g</td><td class=\"n\">%.4g</td><td class=\"n\">%.4g</td></tr>\n",
                   evidence->step, evidence->score, evidence->threshold);
 }
 
@@ -139,6 +141,8 @@ static void write_evidence(const struct account *account, FILE *to)
         signal->evidence_len > REPORT_EVIDENCE_MAX ? signal->evidence_len - REPORT_EVIDENCE_MAX : 0;
     if (signal->evidence_len == 0)
         return;
+    bool one_day = signal->evidence[first].time_ms / DAY_MS == signal->time_ms / DAY_MS;
+    enum html_time form = one_day ? HTML_TIME_CLOCK : HTML_TIME_SECONDS;
     (void)fputs("<details><summary>Evidence: ", to);
     html_counted(signal->evidence_total, "observation", "observations", to);
     if (signal->evidence_total > signal->evidence_len - first) {
@@ -146,13 +150,13 @@ static void write_evidence(const struct account *account, FILE *to)
         html_count(signal->evidence_len - first, to);
     }
     (void)fputs(
-        "</summary><div class=\"scroll\"><table><thead><tr><th>Time</th><th>Destination</th>"
+        "</summary><div class=\"scroll evidence\"><table><thead><tr><th>Time</th><th>Destination</th>"
         "<th class=\"n wide\">Port</th><th class=\"wide\">Attempt</th><th class=\"wide\">Forgeable</th>"
-        "<th class=\"n\">Step</th><th class=\"n\">Score</th><th class=\"n\">Limit</th></tr></thead>"
+        "<th class=\"n wide\">Step</th><th class=\"n\">Score</th><th class=\"n\">Limit</th></tr></thead>"
         "<tbody>\n",
         to);
     for (size_t i = first; i < signal->evidence_len; i++)
-        write_evidence_row(&signal->evidence[i], to);
+        write_evidence_row(&signal->evidence[i], form, to);
     (void)fputs("</tbody></table></div></details>\n", to);
 }
 
