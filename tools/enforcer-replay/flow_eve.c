@@ -20,7 +20,7 @@ static bool may_name_port25(const char *line, size_t len)
         p += sizeof(key) - 1;
         while (p < end && (*p == ' ' || *p == ':'))
             p++;
-        if (end - p >= 2 && p[0] == '2' && p[1] == '5')
+        if (end - p >= 3 && p[0] == '2' && p[1] == '5' && (p[2] < '0' || p[2] > '9'))
             return true;
     }
     return false;
