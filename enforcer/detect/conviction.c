@@ -68,7 +68,7 @@ static void write_setting(const struct conviction *conviction, char out[static E
 
 static bool is_known_network(const struct connection *connection)
 {
-    return connection->weight >= ENF_SEQUENTIAL_AGAIN_1 && connection->weight <= ENF_SEQUENTIAL_AGAIN_6;
+    return connection->weight >= ENF_SEQUENTIAL_AGAIN_2 && connection->weight <= ENF_SEQUENTIAL_AGAIN_6;
 }
 
 static enum enf_evidence_kind kind_of(enum enf_cause cause, const struct connection *connection)

@@ -15,19 +15,17 @@
  * (1 - honest)). A unit test holds the numbers against the probabilities. */
 static const struct enf_sequential_row rows[] = {
     [ENF_SEQUENTIAL_NONE] = {"nothing", 1, 1, 0, false},
-    [ENF_SEQUENTIAL_FIRST] = {"first network", 1, 1, 0, false},
-    [ENF_SEQUENTIAL_NEW_1] = {"new network, 1 known", 0.50, 0.75, 103, false},
+    [ENF_SEQUENTIAL_FIRST] = {"first or second network", 1, 1, 0, false},
     [ENF_SEQUENTIAL_NEW_2] = {"new network, 2 known", 0.35, 0.75, 195, false},
     [ENF_SEQUENTIAL_NEW_3] = {"new network, 3 known", 0.25, 0.75, 281, false},
     [ENF_SEQUENTIAL_NEW_4] = {"new network, 4 known", 0.20, 0.75, 338, false},
     [ENF_SEQUENTIAL_NEW_5] = {"new network, 5 known", 0.15, 0.75, 412, false},
     [ENF_SEQUENTIAL_NEW_6] = {"new network, 6 or more known", 0.05, 0.75, 693, false},
-    [ENF_SEQUENTIAL_AGAIN_1] = {"known network, 1 known", 0.50, 0.25, -178, false},
-    [ENF_SEQUENTIAL_AGAIN_2] = {"known network, 2 known", 0.65, 0.25, -245, false},
-    [ENF_SEQUENTIAL_AGAIN_3] = {"known network, 3 known", 0.75, 0.25, -282, false},
-    [ENF_SEQUENTIAL_AGAIN_4] = {"known network, 4 known", 0.80, 0.25, -298, false},
-    [ENF_SEQUENTIAL_AGAIN_5] = {"known network, 5 known", 0.85, 0.25, -314, false},
-    [ENF_SEQUENTIAL_AGAIN_6] = {"known network, 6 or more known", 0.95, 0.25, -342, false},
+    [ENF_SEQUENTIAL_AGAIN_2] = {"back to a network, 2 known", 0.65, 0.25, -245, false},
+    [ENF_SEQUENTIAL_AGAIN_3] = {"back to a network, 3 known", 0.75, 0.25, -282, false},
+    [ENF_SEQUENTIAL_AGAIN_4] = {"back to a network, 4 known", 0.80, 0.25, -298, false},
+    [ENF_SEQUENTIAL_AGAIN_5] = {"back to a network, 5 known", 0.85, 0.25, -314, false},
+    [ENF_SEQUENTIAL_AGAIN_6] = {"back to a network, 6 or more known", 0.95, 0.25, -342, false},
     [ENF_SEQUENTIAL_FAILED] = {"first contact failed", 0.15, 0.45, 281, false},
     [ENF_SEQUENTIAL_ANSWERED] = {"first contact answered", 0.85, 0.55, -112, false},
     [ENF_SEQUENTIAL_REFUSED] = {"recipient refused", 0.05, 0.40, 532, false},
@@ -192,13 +190,15 @@ enum enf_sequential_result enf_sequential_connection(struct enf_sequential *stat
                                                      const struct enf_addr *destination, uint64_t now_ms,
                                                      struct enf_sequential_step *out)
 {
+    uint16_t network = network_of(destination);
     unsigned known = state->networks_len < KNOWN_MAX ? state->networks_len : KNOWN_MAX;
-    bool again = use_network(state, network_of(destination));
+    bool same = known > 0 && state->networks[0] == network;
+    bool again = use_network(state, network);
     unsigned kind = ENF_SEQUENTIAL_FIRST;
-    if (rules->model == ENF_SEQUENTIAL_SERVER)
+    if (same || rules->model == ENF_SEQUENTIAL_SERVER)
         kind = ENF_SEQUENTIAL_NONE;
-    else if (known > 0)
-        kind = (again ? ENF_SEQUENTIAL_AGAIN_1 : ENF_SEQUENTIAL_NEW_1) + known - 1;
+    else if (known > 1)
+        kind = (again ? ENF_SEQUENTIAL_AGAIN_2 : ENF_SEQUENTIAL_NEW_2) + known - 2;
     enter_period(state, now_ms);
     return account(state, rules, (enum enf_sequential_kind)kind, out);
 }

@@ -77,12 +77,17 @@ void weigh_restart(struct subscriber *subscriber)
 
 void weigh_gather(struct conviction *out, const struct subscriber *subscriber)
 {
+    const struct connection *found[ENF_RECENT_MAX];
     uint32_t len = 0;
-    while (len < out->total && len < subscriber->len &&
-           !(activity_at(subscriber, subscriber->len - 1U - len)->flags & CONNECTION_SPENT))
-        len++;
+    for (uint32_t i = subscriber->len; i-- > 0 && len < out->total && len < ENF_RECENT_MAX;) {
+        const struct connection *connection = activity_at(subscriber, i);
+        if (connection->flags & CONNECTION_SPENT)
+            break;
+        if (connection->weight != ENF_SEQUENTIAL_NONE)
+            found[len++] = connection;
+    }
     for (uint32_t i = 0; i < len; i++)
-        out->connections[i] = *activity_at(subscriber, subscriber->len - len + i);
+        out->connections[i] = *found[len - 1 - i];
     out->len = (uint16_t)len;
 }
 

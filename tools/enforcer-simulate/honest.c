@@ -89,11 +89,13 @@ static double model_start(struct agent *agent)
 
 static void model_act(struct agent *agent, uint64_t now_ms, struct act *out)
 {
-    static const double fresh[] = {1, 0.50, 0.35, 0.25, 0.20, 0.15, 0.05};
+    static const double fresh[] = {1, 1, 0.35, 0.25, 0.20, 0.15, 0.05};
     uint32_t known = agent->a < 6 ? agent->a : 6;
-    if (draw_uniform(&agent->random) < fresh[known])
-        agent->a++;
-    out->destination = network_of(agent->d, agent->a) | 25;
+    bool is_new = draw_uniform(&agent->random) < fresh[known];
+    uint32_t next = is_new ? agent->a++ : agent->b; /* or back to the one before the last */
+    agent->b = agent->c;
+    agent->c = next;
+    out->destination = network_of(agent->d, next) | 25;
     out->gap_ms = draw_exponential(&agent->random, DAY_MS / (double)agent->rate);
     (void)now_ms;
 }

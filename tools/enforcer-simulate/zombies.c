@@ -85,11 +85,11 @@ static void shared_act(struct agent *agent, uint64_t now_ms, struct act *out)
 const struct kind zombie_kinds[] = {
     {"rustock", "25,000 an hour", true, ENF_POLICY_BLOCK, 0.1, rustock_start, steady_act},
     {"campaign", "hundreds an hour, on and off", true, ENF_POLICY_BLOCK, 0.3, campaign_start, campaign_act},
-    {"slow", "6 an hour", true, ENF_POLICY_BLOCK, 0.4, slow_start, steady_act},
+    {"slow", "6 an hour", true, ENF_POLICY_BLOCK, 0.3, slow_start, steady_act},
     {"shared", "6 an hour behind an honest client's address", true, ENF_POLICY_BLOCK, 0.1, slow_start,
      shared_act},
     {"snowshoe", "2 an hour", true, ENF_POLICY_BLOCK, 0.1, snowshoe_start, steady_act},
-    {"stubborn", "tries each server three times, by day", true, ENF_POLICY_BLOCK, 0, stubborn_start,
+    {"stubborn", "tries each server three times, by day", true, ENF_POLICY_BLOCK, 0.1, stubborn_start,
      stubborn_act},
     {"hidden", "6 an hour on a line with a mail server", true, ENF_POLICY_INSPECT, 0, slow_start, steady_act},
 };

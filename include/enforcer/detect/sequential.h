@@ -27,18 +27,17 @@
 #define ENF_SEQUENTIAL_MISSED_MAX 0.5
 
 /* What was seen. A connection goes to a network (IPv4 /16, IPv6 /32) that is new or known; what that says
- * depends on how many networks are known already. */
+ * depends on how many networks are known already. One more connection to the network used last says nothing:
+ * neither can a client be convicted by trying again, nor can a zombie hide by it. */
 enum enf_sequential_kind {
     ENF_SEQUENTIAL_NONE,  /* says nothing */
-    ENF_SEQUENTIAL_FIRST, /* the first network of all */
-    ENF_SEQUENTIAL_NEW_1, /* a new network, one is known … */
-    ENF_SEQUENTIAL_NEW_2,
+    ENF_SEQUENTIAL_FIRST, /* the first network of all, or the second: it could not be any other */
+    ENF_SEQUENTIAL_NEW_2, /* a new network, two are known … */
     ENF_SEQUENTIAL_NEW_3,
     ENF_SEQUENTIAL_NEW_4,
     ENF_SEQUENTIAL_NEW_5,
     ENF_SEQUENTIAL_NEW_6,   /* … six or more are */
-    ENF_SEQUENTIAL_AGAIN_1, /* a known network, it is the only one … */
-    ENF_SEQUENTIAL_AGAIN_2,
+    ENF_SEQUENTIAL_AGAIN_2, /* back to a known network, two are known … */
     ENF_SEQUENTIAL_AGAIN_3,
     ENF_SEQUENTIAL_AGAIN_4,
     ENF_SEQUENTIAL_AGAIN_5,
@@ -60,7 +59,7 @@ enum enf_sequential_kind {
     ENF_SEQUENTIAL_MANY_RECIPIENTS, /* 20 or more in one mail */
     ENF_SEQUENTIAL_NO_QUIT,         /* a session ended by its client without QUIT */
 };
-#define ENF_SEQUENTIAL_KIND_COUNT 27
+#define ENF_SEQUENTIAL_KIND_COUNT 25
 
 /* A row of the table. Probabilities are those of this kind among the kinds that could have come instead. */
 struct enf_sequential_row {

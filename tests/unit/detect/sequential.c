@@ -46,7 +46,6 @@ static void test_no_pair_gains_on_the_honest(void **state)
 {
     (void)state;
     static const enum enf_sequential_kind pairs[][2] = {
-        {ENF_SEQUENTIAL_NEW_1, ENF_SEQUENTIAL_AGAIN_1},
         {ENF_SEQUENTIAL_NEW_2, ENF_SEQUENTIAL_AGAIN_2},
         {ENF_SEQUENTIAL_NEW_3, ENF_SEQUENTIAL_AGAIN_3},
         {ENF_SEQUENTIAL_NEW_4, ENF_SEQUENTIAL_AGAIN_4},
@@ -147,13 +146,17 @@ static void test_kinds_of_connections(void **state)
     struct enf_sequential seq = {0};
     struct enf_sequential_step step;
     for (uint32_t n = 0; n < 9; n++) {
-        unsigned known = n < 6 ? n : 6;
         connect_to(&seq, &rules, n, START, &step);
-        assert_int_equal(step.kind, known ? ENF_SEQUENTIAL_NEW_1 + known - 1 : ENF_SEQUENTIAL_FIRST);
+        assert_int_equal(step.kind,
+                         n < 2 ? ENF_SEQUENTIAL_FIRST : ENF_SEQUENTIAL_NEW_2 + (n < 6 ? n : 6) - 2);
+        double score = step.score;
+        uint16_t observations = step.observations;
         connect_to(&seq, &rules, n, START, &step);
-        assert_int_equal(step.kind, ENF_SEQUENTIAL_AGAIN_1 + (n < 5 ? n : 5));
+        assert_int_equal(step.kind, ENF_SEQUENTIAL_NONE);
+        assert_true(step.score == score && step.observations == observations && step.step == 0);
         connect_to(&seq, &rules, 0, START, &step);
-        assert_true(step.kind >= ENF_SEQUENTIAL_AGAIN_1 && step.kind <= ENF_SEQUENTIAL_AGAIN_6);
+        assert_int_equal(step.kind,
+                         n == 0 ? ENF_SEQUENTIAL_NONE : ENF_SEQUENTIAL_AGAIN_2 + (n < 5 ? n : 5) - 1);
     }
 }
 
@@ -198,7 +201,7 @@ static void test_what_is_a_network(void **state)
         struct enf_addr b = address(rows[i].b);
         enf_sequential_connection(&seq, &rules, &a, START, &step);
         enf_sequential_connection(&seq, &rules, &b, START, &step);
-        if ((step.kind == ENF_SEQUENTIAL_AGAIN_1) != rows[i].same)
+        if ((step.kind == ENF_SEQUENTIAL_NONE) != rows[i].same)
             fail_msg("%s and %s", rows[i].a, rows[i].b);
     }
 }
@@ -209,11 +212,14 @@ static void test_clearing(void **state)
     struct enf_sequential_rules rules = rules_of(1e-6, 0.01);
     struct enf_sequential seq = {0};
     struct enf_sequential_step step;
-    /* One provider only: -0.695 each, below -4.605 after seven. */
+    /* To and fro between two: -0.957 each, below -4.605 after five. */
+    uint32_t turn = 0;
+    connect_to(&seq, &rules, turn++, START, &step);
+    connect_to(&seq, &rules, turn++, START, &step);
     for (uint32_t test = 1; test <= 50; test++)
-        for (uint32_t n = 0; n < 7 + (test == 1); n++) {
-            enum enf_sequential_result result = connect_to(&seq, &rules, 0, START, &step);
-            assert_int_equal(result, n == 6U + (test == 1) ? ENF_SEQUENTIAL_CLEAR : ENF_SEQUENTIAL_CONTINUE);
+        for (uint32_t n = 0; n < 5; n++) {
+            enum enf_sequential_result result = connect_to(&seq, &rules, turn++ % 2, START, &step);
+            assert_int_equal(result, n == 4 ? ENF_SEQUENTIAL_CLEAR : ENF_SEQUENTIAL_CONTINUE);
             assert_true(fabs(step.threshold - rules.convict / 256 - 2 * log(test)) < 1e-9);
         }
     assert_int_equal(seq.tests, 51);
@@ -260,6 +266,23 @@ static void test_counted_once(void **state)
     assert_int_equal(step.kind, ENF_SEQUENTIAL_NO_QUIT);
     enf_sequential_step(&seq, &rules, ENF_SEQUENTIAL_KIND_COUNT, START, &step);
     assert_int_equal(step.kind, ENF_SEQUENTIAL_NONE);
+}
+
+/* Trying again, however often, neither convicts nor hides. */
+static void test_same_network_again(void **state)
+{
+    (void)state;
+    struct enf_sequential_rules rules = rules_of(1e-6, 0.01);
+    struct enf_sequential seq = {0};
+    struct enf_sequential_step step;
+    enum enf_sequential_result result = ENF_SEQUENTIAL_CONTINUE;
+    uint32_t n = 0;
+    for (; result == ENF_SEQUENTIAL_CONTINUE; n++)
+        for (uint32_t again = 0; again < 50 && result == ENF_SEQUENTIAL_CONTINUE; again++)
+            result = connect_to(&seq, &rules, n, START + n, &step);
+    assert_int_equal(result, ENF_SEQUENTIAL_CONVICT);
+    assert_int_equal(n, 10);
+    assert_int_equal(step.observations, 10);
 }
 
 /* A line with a mail server: strangers are no evidence; refusals are. */
@@ -321,10 +344,14 @@ static uint32_t honest_days(uint32_t days, uint32_t len, double false_conviction
         struct enf_sequential_step step;
         uint32_t fresh = 0;
         uint32_t last = 0;
+        uint32_t before = 0;
         for (uint32_t i = 0; i < len; i++) {
             unsigned known = seq.networks_len < 6 ? seq.networks_len : 6;
-            if (known == 0 || uniform() < enf_sequential_row(ENF_SEQUENTIAL_NEW_1 + known - 1)->honest)
-                last = fresh++;
+            bool is_new =
+                known < 2 || uniform() < enf_sequential_row(ENF_SEQUENTIAL_NEW_2 + known - 2)->honest;
+            uint32_t next = is_new ? fresh++ : before;
+            before = last;
+            last = next;
             convictions += connect_to(&seq, &rules, last, START + i, &step) == ENF_SEQUENTIAL_CONVICT;
         }
     }
@@ -405,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_clearing),
         cmocka_unit_test(test_period),
         cmocka_unit_test(test_counted_once),
+        cmocka_unit_test(test_same_network_again),
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_last_test_of_a_period),
         cmocka_unit_test(test_false_convictions_within_budget),

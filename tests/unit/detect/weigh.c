@@ -72,7 +72,7 @@ static void test_slow_bot(void **state)
     for (uint32_t n = 0; n < 9; n++)
         assert_int_equal(feed(n, START + n * 2 * HOUR, &signal), 0);
     struct enf_detector_view view = view_at(START + 17 * HOUR);
-    assert_true(fabs(view.sequential.score - 3408.0 / 256) < 1e-9);
+    assert_true(fabs(view.sequential.score - 3305.0 / 256) < 1e-9);
     assert_true(fabs(view.sequential.threshold - 14.3132) < 1e-4);
     assert_int_equal(view.sequential.observations, 9);
     assert_int_equal(view.sequential.networks, 9);
@@ -107,7 +107,7 @@ static void test_mixed_evidence(void **state)
     /* Every third connection goes back to a network known. */
     while (rc == 0) {
         assert_true(n < 60);
-        rc = feed(n % 3 == 2 ? n - 1 : n, START + n * 10 * MINUTE, &signal);
+        rc = feed(n % 3 == 2 ? n - 2 : n, START + n * 10 * MINUTE, &signal);
         n++;
     }
     assert_int_equal(rc, 1);
@@ -128,13 +128,27 @@ static void test_long_evidence(void **state)
     settings.sequential.missed = 0.000001;
     /* Two back for each new one, until 100 have come; then strangers only. */
     while (rc == 0) {
-        rc = feed(n < 100 && n % 5 >= 3 ? n - n % 5 : n, START + n * MINUTE, &signal);
+        rc = feed(n < 100 && n % 5 >= 3 ? n - 3 : n, START + n * MINUTE, &signal);
         if (rc == 0 && n >= 100)
             assert_true(n < 140);
         n++;
     }
     assert_int_equal(signal.cause, ENF_CAUSE_SEQUENTIAL);
     assert_true(signal.evidence_len <= ENF_RECENT_MAX && signal.evidence_len <= signal.evidence_total);
+    assert_arithmetic(&signal);
+}
+
+/* What says nothing is no evidence, and the rest is complete. */
+static void test_stubborn_bot(void **state)
+{
+    (void)state;
+    struct enf_signal signal;
+    for (uint32_t n = 0; n < 28; n++)
+        assert_int_equal(feed(n / 3, START + n * 10 * MINUTE, &signal), n == 27);
+    assert_int_equal(signal.evidence_total, 10);
+    assert_int_equal(signal.evidence_len, 10);
+    for (size_t i = 0; i < 10; i++)
+        assert_int_equal(signal.evidence[i].time_ms, START + i * 30 * MINUTE);
     assert_arithmetic(&signal);
 }
 
@@ -192,8 +206,11 @@ static void test_forgeable(void **state)
         const char *name;
         uint32_t forged; /* the how many-th network, from 0 */
         bool forgeable;
-    } rows[] = {
-        {"none", 100, false}, {"the first", 0, false}, {"the second", 1, true}, {"the last", 9, true}};
+    } rows[] = {{"none", 100, false},
+                {"the first", 0, false},
+                {"the second", 1, false},
+                {"the third", 2, true},
+                {"the last", 9, true}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct enf_signal signal;
         for (uint32_t n = 0; n < 10; n++) {
@@ -248,9 +265,9 @@ static void test_flood(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_slow_bot),     TEST(test_mixed_evidence), TEST(test_long_evidence),
-        TEST(test_one_provider), TEST(test_switched_off),   TEST(test_starts_anew),
-        TEST(test_forgeable),    TEST(test_silence),        TEST(test_flood),
+        TEST(test_slow_bot),     TEST(test_mixed_evidence), TEST(test_long_evidence), TEST(test_stubborn_bot),
+        TEST(test_one_provider), TEST(test_switched_off),   TEST(test_starts_anew),   TEST(test_forgeable),
+        TEST(test_silence),      TEST(test_flood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
