@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from craft import ACK, PSH, SYN, flows, tcp
-from daemon import Subscriber
+from daemon import Subscriber, merged
 from lab import ATTACKER, BUILD, FAMILIES, HOST, RELAY
 from net import Pacer, Server, Sniffer, addresses, attempt, connect, ports, wait_for
 
@@ -151,6 +151,37 @@ def test_sigkill(gate, convicts):
     assert sent[0] > 3500 and sent[1] > 1500
     status = gate.daemon.ok("status")
     assert status["coverage"]["desired"] == status["coverage"]["enforced"] >= len(known), status["coverage"]
+
+
+def test_reload_under_load(make_gate):
+    """Reloads and restarts with the same and with other groups, under 5,000 blocked packets a second and as many of a
+    quarantined subscriber: not one passes, and the relay is never refused."""
+    def configure(config):
+        config["quarantine"]["automatic"] = False
+        config["detector"] = {"connection_rate": None, "distinct_destinations": None}
+    gate = make_gate(configure).start()
+    gate.daemon.ok("quarantine", *BY_HAND.values())
+    servers = [Server(gate.lab.inet, 25, family=f) for f in FAMILIES]
+    other = merged(gate.config, {"groups": [*gate.config["groups"], {
+        "name": "late", "prefixes": ["100.64.3.0/25", "2001:db8:1000:c000::/52"], "policy": "block"}]})
+    mine = {*BLOCKED.values(), *BY_HAND.values()}
+    passed = Sniffer(gate.lab.inet, match=lambda p: (ports(p) or (0, 0, 0))[::2] == (6, 25) and addresses(p)[0] in mine)
+    pacers = [Pacer(gate.lab.suba, [p for f in FAMILIES for p in flows(who[f], HOST[f], 300, first_port=20000)], 5000)
+              for who in (BLOCKED, BY_HAND)]
+    for number in range(20):
+        gate.daemon.write(gate.config if number % 3 else other)
+        gate.daemon.ok("reload")
+        for family in FAMILIES:
+            assert attempt(gate.lab.relay, RELAY[family], HOST[family]) == "open"
+        if number % 5 == 4:
+            gate.daemon.kill()
+            gate.daemon.start()
+    assert all(p.stop() > 2000 for p in pacers)
+    assert not passed.packets and passed.lost() == 0, f"{len(passed.packets)} packets passed"
+    passed.close()
+    for server in servers:
+        server.close()
+    gate.close()
 
 
 def test_a_second_daemon_refuses(gate):
