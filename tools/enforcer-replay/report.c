@@ -135,7 +135,7 @@ static int write_details(const struct replay *replay, FILE *to)
     if (convicted == 0)
         (void)fputs("<div class=\"card\">Nobody would have been convicted.</div>\n", to);
     if (ledger->len > 0)
-        (void)fputs("<div class=\"legend\"><span><i></i>what the window holds</span>"
+        (void)fputs("<div class=\"legend\"><span><i></i>what the window holds, or the score</span>"
                     "<span><i class=\"l\"></i>the limit</span>"
                     "<span><i class=\"h\"></i>conviction and quarantine</span></div>\n",
                     to);

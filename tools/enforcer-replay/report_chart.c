@@ -52,10 +52,8 @@ static uint64_t bin_end(const struct chart *chart, unsigned bin)
     return chart->begin_ms + (uint64_t)((double)(chart->end_ms - chart->begin_ms) * (bin + 1) / BINS);
 }
 
-static void set_span(struct chart *chart, const struct trace *trace)
+static void set_span(struct chart *chart, uint64_t begin, uint64_t end)
 {
-    uint64_t begin = trace->points[0].time_ms;
-    uint64_t end = trace->points[trace->len - 1].time_ms;
     uint64_t margin = (end - begin) / 40;
     if (end - begin + 2 * margin < SPAN_MIN_MS)
         margin = (SPAN_MIN_MS - (end - begin)) / 2;
@@ -138,8 +136,11 @@ static void fill_by_score(struct chart *chart, const struct account *account)
     const struct enf_signal *signal = &account->first;
     double score = 0;
     size_t next = 0;
-    for (uint32_t i = 0; i < account->trace.len; i++)
-        chart->connections[bin_of(chart, account->trace.points[i].time_ms)]++;
+    for (uint32_t i = 0; i < account->trace.len; i++) {
+        uint64_t time_ms = account->trace.points[i].time_ms;
+        if (time_ms >= chart->begin_ms && time_ms <= chart->end_ms)
+            chart->connections[bin_of(chart, time_ms)]++;
+    }
     for (unsigned bin = 0; bin < BINS && bin <= bin_of(chart, signal->time_ms); bin++) {
         double highest = score;
         for (; next < signal->evidence_len && bin_of(chart, signal->evidence[next].time_ms) <= bin; next++) {
@@ -171,12 +172,14 @@ static bool explains_itself(const struct account *account)
 static int fill(struct chart *chart, const struct account *account)
 {
     struct rule rule = {false, UINT32_MAX, 60000};
-    *chart = (struct chart){0};
-    set_span(chart, &account->trace);
     int rc = 0;
+    *chart = (struct chart){0};
     if (explains_itself(account)) {
+        set_span(chart, account->first.evidence[0].time_ms, account->first.time_ms);
         fill_by_score(chart, account);
     } else {
+        set_span(chart, account->trace.points[0].time_ms,
+                 account->trace.points[account->trace.len - 1].time_ms);
         rc = choose_rule(account, &rule);
         if (rc >= 0)
             rc = fill_by_rule(chart, &account->trace, &rule);

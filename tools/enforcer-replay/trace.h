@@ -5,7 +5,8 @@
 
 #include "flow.h"
 
-#define TRACE_TOTAL_MAX (8u << 20) /* connections of all subscribers together; 128 MiB */
+#define TRACE_TOTAL_MAX                                                                                      \
+    (8u << 20) /* connections of all subscribers together; 128 MiB, up to twice that while it grows */
 
 struct trace_point {
     uint64_t time_ms;
