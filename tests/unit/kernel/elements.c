@@ -4,6 +4,7 @@
 #include "kernel_bed.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -394,6 +395,7 @@ static pid_t start_disturbing(void)
     if (pid != 0)
         return pid;
     struct enf_kernel *kernel = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     int err = enf_kernel_open(&kernel);
     for (uint32_t round = 0; err == 0 && getppid() != 1; round++) {
         for (uint32_t i = 0; i < 50; i++)
