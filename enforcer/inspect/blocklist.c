@@ -76,12 +76,15 @@ static bool contains(const char *text, size_t len, const struct word *word)
     return false;
 }
 
-bool enf_blocklist_matches(uint16_t code, const char *text, size_t len)
+uint8_t enf_blocklist_look(uint16_t code, const char *line, size_t len)
 {
-    if (code < 500 || code > 599 || !code_fits(code, text, len))
-        return false;
+    uint8_t seen = 0;
+    if (code < 500 || code > 599)
+        return 0;
+    if (code_fits(code, line, len))
+        seen |= ENF_BLOCKLIST_POLICY;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (contains(text, len, &words[i]))
-            return true;
-    return false;
+        if (contains(line, len, &words[i]))
+            return seen | ENF_BLOCKLIST_WORD;
+    return seen;
 }

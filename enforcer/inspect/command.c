@@ -5,6 +5,11 @@
 #include <string.h>
 #include <strings.h>
 
+/* No server takes a larger chunk: a number that is meant to overflow something. */
+#define CHUNK_MAX    (UINT64_C(1) << 40)
+#define VERB_LEN_MIN 3
+#define VERB_LEN_MAX 12
+
 /* What stands behind the verb; len 0 also where the line was too long to be believed. */
 struct argument {
     const char *text;
@@ -194,7 +199,7 @@ static void act_bdat(struct enf_smtp *smtp, enum enf_smtp_verb verb, struct argu
 {
     uint64_t size = 0;
     struct argument word = next_word(&arg);
-    bool valid = read_number(word, &size);
+    bool valid = read_number(word, &size) && size <= CHUNK_MAX;
     word = next_word(&arg);
     bool last = is_word(word, "LAST");
     enf_count16(&smtp->facts.bdat);
@@ -303,15 +308,19 @@ static bool is_http(struct argument line)
     return false;
 }
 
+/* Could the first line be a command, of whatever extension? An empty one is none, but no other protocol
+ * either. */
 static bool is_text(struct argument line)
 {
     struct argument word = next_word(&line);
+    if (word.len == 0)
+        return true;
+    if (word.len < VERB_LEN_MIN || word.len > VERB_LEN_MAX)
+        return false;
     for (size_t i = 0; i < word.len; i++) {
         char c = word.text[i];
         bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!letter && i == 0)
-            return false;
-        if (c < 0x21 || c > 0x7e)
+        if (!letter && (i == 0 || (c != '-' && (c < '0' || c > '9'))))
             return false;
     }
     return true;
@@ -340,6 +349,7 @@ bool enf_command_foreign(struct enf_smtp *smtp)
     } else {
         return false;
     }
+    enf_queue_note(smtp);
     enf_command_stop(smtp, ENF_SMTP_END_NOT_SMTP);
     return true;
 }
@@ -355,6 +365,7 @@ static bool foreign_line(struct enf_smtp *smtp)
         smtp->facts.protocol = ENF_SMTP_PROTOCOL_OTHER;
     else
         return false;
+    enf_queue_note(smtp);
     enf_command_stop(smtp, ENF_SMTP_END_NOT_SMTP);
     return true;
 }

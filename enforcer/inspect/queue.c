@@ -40,6 +40,15 @@ static void compare(struct enf_smtp *smtp, const struct enf_smtp_awaited *next)
         enf_count16(&smtp->facts.pipelined_unoffered);
 }
 
+void enf_queue_note(struct enf_smtp *smtp)
+{
+    struct enf_smtp_awaited entry = {.ack = smtp->line_ack};
+    if (smtp->line_has_ack)
+        entry.flags = ENF_AWAITED_HAS_ACK;
+    if (smtp->reply_waits)
+        compare(smtp, &entry);
+}
+
 void enf_queue_push(struct enf_smtp *smtp, enum enf_smtp_verb verb, uint8_t flags)
 {
     struct enf_smtp_awaited entry = {.verb = (uint8_t)verb, .flags = flags, .count = 1};
@@ -82,4 +91,6 @@ void enf_queue_pop(struct enf_smtp *smtp, uint32_t sequence)
     smtp->reply_waits = true;
     if (smtp->queue_len)
         compare(smtp, at(smtp, 0));
+    else if (smtp->reply_verb == ENF_VERB_GREETING && smtp->facts.client_end == ENF_SMTP_END_NOT_SMTP)
+        enf_queue_note(smtp);
 }

@@ -163,7 +163,7 @@ static void note_unoffered(struct enf_smtp *smtp, uint8_t flags)
 static void finish_reply(struct enf_smtp *smtp, uint32_t sequence)
 {
     enum enf_smtp_class class = (enum enf_smtp_class)(smtp->reply_code / 100 - 2);
-    if (class == ENF_SMTP_CLASS_5 && smtp->reply_listed)
+    if (class == ENF_SMTP_CLASS_5 && smtp->reply_listed == ENF_BLOCKLIST_BOTH)
         enf_count16(&smtp->facts.refused_listed);
     if (smtp->queue_len == 0) {
         enf_count16(&smtp->facts.unsolicited);
@@ -175,7 +175,7 @@ static void finish_reply(struct enf_smtp *smtp, uint32_t sequence)
         apply(smtp, (enum enf_smtp_verb)head.verb, class);
     }
     smtp->reply_code = 0;
-    smtp->reply_listed = false;
+    smtp->reply_listed = 0;
     smtp->offering = 0;
 }
 
@@ -197,8 +197,7 @@ void enf_reply_line(struct enf_smtp *smtp, uint32_t sequence)
     if (smtp->reply_code && len > CODE_LEN + 1)
         smtp->offering |= read_extension(line + CODE_LEN + 1, len - CODE_LEN - 1);
     smtp->reply_code = code;
-    if (enf_blocklist_matches(code, line, len))
-        smtp->reply_listed = true;
+    smtp->reply_listed |= enf_blocklist_look(code, line, len);
     if (len == CODE_LEN || line[CODE_LEN] != '-')
         finish_reply(smtp, sequence);
 }

@@ -95,6 +95,8 @@ void enf_reply_assume(struct enf_smtp *smtp);
 bool enf_queue_full(const struct enf_smtp *smtp);
 /* The line that was just read is such a command. Must not be full. */
 void enf_queue_push(struct enf_smtp *smtp, enum enf_smtp_verb verb, uint8_t flags);
+/* The line that is being read is no command at all, but was said: before the greeting? */
+void enf_queue_note(struct enf_smtp *smtp);
 /* The first awaited one; only where queue_len is not 0. */
 const struct enf_smtp_awaited *enf_queue_head(const struct enf_smtp *smtp);
 /* Its reply ended before sequence. */
@@ -116,5 +118,9 @@ struct enf_path {
 struct enf_path enf_name_path(const char *text, size_t len);
 
 /* --- blocklist.c --- */
-/* True where a line of a refusal with this code reads like a blocklist. */
-bool enf_blocklist_matches(uint16_t code, const char *text, size_t len);
+/* What a line of a refusal with this code has of one by a blocklist; a reply that has both in its lines is
+ * one. */
+#define ENF_BLOCKLIST_POLICY 0x01 /* a code that servers use for it */
+#define ENF_BLOCKLIST_WORD   0x02
+#define ENF_BLOCKLIST_BOTH   0x03
+uint8_t enf_blocklist_look(uint16_t code, const char *line, size_t len);

@@ -291,8 +291,8 @@ static bool same_ack(const struct piece *a, const struct piece *b)
 }
 
 /* Puts a piece in at position at, joined with its neighbours where they were sent with the same
- * acknowledgment. The list has room for one more. */
-static void insert(struct enf_stream_pending *pending, uint32_t at, struct piece piece)
+ * acknowledgment. False where the list is full. */
+static bool insert(struct enf_stream_pending *pending, uint32_t at, struct piece piece)
 {
     struct piece *p = pending->pieces;
     bool joins_left =
@@ -308,11 +308,14 @@ static void insert(struct enf_stream_pending *pending, uint32_t at, struct piece
     } else if (joins_right) {
         p[at].offset = piece.offset;
         p[at].len += piece.len;
+    } else if (pending->pieces_len == ENF_STREAM_PIECES) {
+        return false;
     } else {
         memmove(p + at + 1, p + at, (pending->pieces_len - at) * sizeof(*p));
         p[at] = piece;
         pending->pieces_len++;
     }
+    return true;
 }
 
 /* Fills the holes that the segment covers, what is there stays. False where the list of pieces is full: then
@@ -337,12 +340,11 @@ static bool fill(struct enf_stream *stream, const struct enf_stream_segment *seg
             if (there->offset < end)
                 hole_end = there->offset;
         }
-        if (pending->pieces_len == ENF_STREAM_PIECES)
+        struct piece piece = {
+            .offset = from, .len = hole_end - from, .ack = segment->ack, .has_ack = segment->has_ack};
+        if (!insert(pending, at, piece))
             return false;
         memcpy(pending->bytes + from, segment->bytes + (from - start), hole_end - from);
-        insert(pending, at,
-               (struct piece){
-                   .offset = from, .len = hole_end - from, .ack = segment->ack, .has_ack = segment->has_ack});
         at = 0;
         from = hole_end;
     }

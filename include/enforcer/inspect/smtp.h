@@ -189,11 +189,11 @@ struct enf_smtp {
     bool server_long;
     bool client_partial; /* the first line is one from the middle */
     bool server_partial;
-    bool client_done; /* the reader needs nothing more of the client */
-    bool client_fin;  /* comes behind the answer that the client waits for */
-    bool server_gone; /* replies will not come */
-    bool reply_waits; /* the next command is to be compared with reply_end */
-    bool reply_listed;
+    bool client_done;     /* the reader needs nothing more of the client */
+    bool client_fin;      /* comes behind the answer that the client waits for */
+    bool server_gone;     /* replies will not come */
+    bool reply_waits;     /* the next command is to be compared with reply_end */
+    uint8_t reply_listed; /* ENF_BLOCKLIST_ bits of its lines */
     bool flushing;
     char client_line[ENF_SMTP_LINE_MAX + 1]; /* with the CR */
     char server_line[ENF_SMTP_LINE_MAX + 1];
