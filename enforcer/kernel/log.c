@@ -70,7 +70,7 @@ static void count_early(void *ctx, const uint8_t *data, size_t len)
 
 static int configure(struct enf_log *log, uint16_t group)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, group);
 
     if (nflog_attr_put_cfg_cmd(h, NFULNL_CFG_CMD_BIND) < 0)

@@ -85,7 +85,7 @@ static const struct {
 
 int enf_names_read(struct enf_netlink *nl, enum enf_kind kind, struct enf_names *out)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct enf_names names = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, kinds[kind].message, NFPROTO_INET, NLM_F_DUMP, 0);
 
@@ -128,7 +128,7 @@ static int ignore(const struct nlmsghdr *h, void *ctx)
 
 int enf_names_table_exists(struct enf_netlink *nl)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETTABLE, NFPROTO_INET, 0, 0);
 
     mnl_attr_put_strz(h, NFTA_TABLE_NAME, ENF_TABLE);

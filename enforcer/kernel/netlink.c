@@ -67,6 +67,8 @@ static bool reserve(struct enf_batch *batch, size_t room)
             batch->err = -ENOMEM;
             return false;
         }
+        /* libmnl leaves the padding of attributes as it is. */
+        memset(buf + batch->size, 0, size - batch->size);
         batch->buf = buf;
         batch->size = size;
     }
@@ -318,7 +320,7 @@ static int on_generation(const struct nlmsghdr *h, void *ctx)
 
 int enf_netlink_generation(struct enf_netlink *nl, uint32_t *out)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, 0);
 
     return enf_netlink_dump(nl, h, on_generation, NULL, out);

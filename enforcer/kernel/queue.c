@@ -97,7 +97,7 @@ static void judge_early(void *ctx, const uint8_t *data, size_t len)
 
 static int bind_queue(struct enf_queue *queue)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->number);
 
     nfq_nlmsg_cfg_put_cmd(h, AF_UNSPEC, NFQNL_CFG_CMD_BIND);
@@ -107,7 +107,7 @@ static int bind_queue(struct enf_queue *queue)
 
 static int configure(struct enf_queue *queue)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, queue->number);
     uint32_t flags = NFQA_CFG_F_GSO | (queue->fail_open ? NFQA_CFG_F_FAIL_OPEN : 0);
 
@@ -139,7 +139,7 @@ int enf_queue_open(uint16_t number, bool fail_open, struct enf_queue **out)
     queue->number = number;
     queue->fail_open = fail_open;
     queue->buffers = malloc((size_t)BURST * BUFFER_LEN);
-    queue->verdicts = malloc((size_t)BURST * VERDICT_LEN);
+    queue->verdicts = calloc(BURST, VERDICT_LEN);
     queue->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
     if (!queue->buffers || !queue->verdicts || !queue->socket) {
         err = queue->socket ? -ENOMEM : -errno;

@@ -136,7 +136,7 @@ static void begin_anew(void *data)
 
 static int dump(struct enf_kernel *kernel, enum enf_kernel_set set, struct reading *r)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_DUMP, 0);
 
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
@@ -252,7 +252,7 @@ static int on_answer(const struct nlmsghdr *h, void *data)
 /* get element inet enforcer quarantine4 { ADDRESS } */
 static int ask(struct enf_kernel *kernel, const struct enf_addr *addr, uint64_t *left_ms)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, 0, 0);
     enum enf_kernel_set set = addr->family == ENF_FAMILY_V4 ? ENF_KERNEL_QUARANTINE4 : ENF_KERNEL_QUARANTINE6;
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rendered text into the kernel: one transaction that keeps what dynamic sets hold.
+/* The rendered text into the kernel, in three transactions of which the middle one changes what is in force:
  *
- * The order matters (tried on kernels 6.1 to 6.18): chains that a map names must exist before it, `flush
- * table` takes the rules and leaves sets and their elements, static sets are flushed before the block that
- * fills them, and what is not needed any more goes last, when no rule names it. Element lists stand inside
- * the block: nft 1.0.6 would read all elements of the table for a single `add element`. */
+ * 1. the static sets and maps of the text are made and filled under new names (NAME_g1, NAME_g2 …);
+ * 2. all rules are flushed and those of the text put in, which name the new sets;
+ * 3. what nothing names any more is deleted.
+ *
+ * Flushing and refilling a set inside one transaction is shorter, and leaks: kernels 6.1 and 6.12 miss
+ * elements of interval sets while such a transaction commits (measured, see docs/decisions/0014). Dynamic
+ * sets keep their names and elements. Chains that a map names must exist before it. Element lists stand
+ * inside the set's block: nft 1.0.6 would read all elements of the table for a single `add element`. */
 #include "enforcer/kernel/ruleset.h"
 
 #include "enforcer/kernel/names.h"
@@ -98,27 +102,132 @@ static void put_bare_set(FILE *out, const struct declaration *d)
             len < d->line_len ? "}" : "");
 }
 
-static void put_preamble(FILE *out, const char *text, bool sets_only)
+/* Length of the whole declaration: element lists go on over lines that end with a comma. */
+static size_t block_len(const struct declaration *d)
+{
+    size_t len = d->line_len;
+
+    while (len > 0 && d->line[len - 1] == ',' && d->line[len] == '\n') {
+        len++;
+        len += strcspn(d->line + len, "\n");
+    }
+    return len;
+}
+
+static bool is_base_chain(const struct declaration *d)
+{
+    return d->kind == ENF_KIND_CHAIN && d->name_len == 7 && memcmp(d->name, "forward", 7) == 0;
+}
+
+/* Table and dynamic sets: what is there already stays as it is. */
+static void put_dynamic(FILE *out, const char *text)
 {
     struct declaration d;
-    const char *at = text;
 
     fputs("add table inet " ENF_TABLE "\n", out);
-    while (!sets_only && next_declaration(&at, &d)) {
-        if (d.kind == ENF_KIND_CHAIN && !(d.name_len == 7 && memcmp(d.name, "forward", 7) == 0))
-            fprintf(out, "add chain inet " ENF_TABLE " %.*s\n", (int)d.name_len, d.name);
-    }
-    for (at = text; next_declaration(&at, &d);) {
-        if (d.kind == ENF_KIND_SET && (!sets_only || strcmp(d.word, "set") == 0))
+    while (next_declaration(&text, &d)) {
+        if (d.kind == ENF_KIND_SET && !is_static(&d))
             put_bare_set(out, &d);
     }
-    if (sets_only)
-        return;
-    fputs("flush table inet " ENF_TABLE "\n", out);
-    for (at = text; next_declaration(&at, &d);) {
-        if (is_static(&d))
-            fprintf(out, "flush %s inet " ENF_TABLE " %.*s\n", d.word, (int)d.name_len, d.name);
+}
+
+/* The first transaction: chains, without rules, and the static sets with all their elements. */
+static void put_static(FILE *out, const char *text)
+{
+    struct declaration d;
+
+    for (const char *at = text; next_declaration(&at, &d);) {
+        if (d.kind == ENF_KIND_CHAIN && !is_base_chain(&d))
+            fprintf(out, "add chain inet " ENF_TABLE " %.*s\n", (int)d.name_len, d.name);
     }
+    fputs("table inet " ENF_TABLE " {\n", out);
+    for (const char *at = text; next_declaration(&at, &d);) {
+        if (is_static(&d))
+            fprintf(out, "%.*s\n", (int)block_len(&d), d.line);
+    }
+    fputs("}\n", out);
+}
+
+/* The second: the text but for the static sets. */
+static void put_rules(FILE *out, const char *text)
+{
+    struct declaration d;
+    const char *from = text;
+
+    fputs("flush table inet " ENF_TABLE "\n", out);
+    for (const char *at = text; next_declaration(&at, &d);) {
+        if (!is_static(&d))
+            continue;
+        fwrite(from, 1, (size_t)(d.line - from), out);
+        from = d.line + block_len(&d);
+    }
+    fputs(from, out);
+}
+
+/* --- names of a generation --- */
+
+static bool names_static(const char *text, const char *name, size_t name_len)
+{
+    struct declaration d;
+
+    while (next_declaration(&text, &d)) {
+        if (is_static(&d) && d.name_len == name_len && memcmp(d.name, name, name_len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static size_t word_len(const char *text)
+{
+    size_t len = 0;
+
+    while (isalnum((unsigned char)text[len]) || text[len] == '_')
+        len++;
+    return len;
+}
+
+/* The text with _gN behind the name of each static set, where it is declared and where it is used. */
+static int put_generation(FILE *out, const char *text, unsigned generation)
+{
+    for (const char *at = text; *at;) {
+        struct declaration d;
+        size_t len = strcspn(at, "\n");
+        const char *end = at + len;
+        if (parse_declaration(at, len, &d) && is_static(&d)) {
+            size_t head = (size_t)(d.name + d.name_len - at);
+            fprintf(out, "%.*s_g%u%.*s", (int)head, at, generation, (int)(len - head), at + head);
+        } else {
+            while (at < end) {
+                const char *mark = memchr(at, '@', (size_t)(end - at));
+                size_t name = mark ? word_len(mark + 1) : 0;
+                const char *stop = mark ? mark + 1 + name : end;
+                fwrite(at, 1, (size_t)(stop - at), out);
+                if (mark && names_static(text, mark + 1, name))
+                    fprintf(out, "_g%u", generation);
+                at = stop;
+            }
+        }
+        fputc('\n', out);
+        at = end + (*end == '\n');
+    }
+    return 0;
+}
+
+/* One that no set in the kernel has. */
+static unsigned free_generation(const struct enf_names *sets)
+{
+    unsigned generation = 1;
+
+    for (bool taken = true; taken; generation += taken) {
+        char suffix[16];
+        int len = snprintf(suffix, sizeof suffix, "_g%u", generation);
+        taken = false;
+        for (size_t i = 0; i < sets->len && !taken; i++) {
+            size_t name_len = strlen(sets->items[i]);
+            taken = name_len > (size_t)len && strcmp(sets->items[i] + name_len - (size_t)len, suffix) == 0;
+        }
+    }
+    return generation;
 }
 
 static bool declared(const char *text, enum enf_kind kind, const char *name)
@@ -132,8 +241,32 @@ static bool declared(const char *text, enum enf_kind kind, const char *name)
     return false;
 }
 
-/* What an older text left in the table, after the block, when nothing refers to it. */
-static int put_deletions(FILE *out, const char *text, struct enf_netlink *nl)
+/* What is in the table at one moment. */
+struct inventory {
+    struct enf_names names[ENF_KIND_COUNT];
+};
+
+static void inventory_clear(struct inventory *inventory)
+{
+    for (size_t i = 0; i < ENF_KIND_COUNT; i++)
+        enf_names_clear(&inventory->names[i]);
+}
+
+static int inventory_read(struct enf_netlink *nl, struct inventory *out)
+{
+    int err = 0;
+
+    *out = (struct inventory){0};
+    for (size_t i = 0; err == 0 && i < ENF_KIND_COUNT; i++)
+        err = enf_names_read(nl, (enum enf_kind)i, &out->names[i]);
+    if (err < 0)
+        inventory_clear(out);
+    return err;
+}
+
+/* Deletions of what is in the table now, and neither declared in text nor (where given) in keep. */
+static void put_deletions(FILE *out, const struct inventory *now, const char *text,
+                          const struct inventory *keep)
 {
     /* Maps before chains: their elements name them. */
     static const struct {
@@ -142,17 +275,15 @@ static int put_deletions(FILE *out, const char *text, struct enf_netlink *nl)
     } order[] = {{ENF_KIND_SET, "set"}, {ENF_KIND_CHAIN, "chain"}, {ENF_KIND_COUNTER, "counter"}};
 
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        struct enf_names names = {0};
-        int err = enf_names_read(nl, order[i].kind, &names);
-        if (err < 0)
-            return err;
-        for (size_t j = 0; j < names.len; j++) {
-            if (!declared(text, order[i].kind, names.items[j]))
-                fprintf(out, "delete %s inet " ENF_TABLE " %s\n", order[i].word, names.items[j]);
+        const struct enf_names *names = &now->names[order[i].kind];
+        for (size_t j = 0; j < names->len; j++) {
+            const char *name = names->items[j];
+            bool kept = text ? declared(text, order[i].kind, name)
+                             : enf_names_have(&keep->names[order[i].kind], name, strlen(name));
+            if (!kept)
+                fprintf(out, "delete %s inet " ENF_TABLE " %s\n", order[i].word, name);
         }
-        enf_names_clear(&names);
     }
-    return 0;
 }
 
 static int run(const char *commands, bool dry, char **output, char **error)
@@ -173,51 +304,128 @@ static int run(const char *commands, bool dry, char **output, char **error)
     return failed ? -EINVAL : 0;
 }
 
-enum how {
-    LOAD,
-    LOAD_SETS,
-    CHECK,
+/* Writes commands by fn and runs them. */
+struct script {
+    char *text;
+    size_t len;
+    FILE *out;
 };
 
-static int apply(const char *text, enum how how, char **error)
+static int script_begin(struct script *script)
+{
+    *script = (struct script){0};
+    script->out = open_memstream(&script->text, &script->len);
+    return script->out ? 0 : -ENOMEM;
+}
+
+static int script_run(struct script *script, bool dry, char **error)
+{
+    int err = fclose(script->out) == 0 ? 0 : -ENOMEM;
+
+    if (err == 0 && script->len > 0)
+        err = run(script->text, dry, NULL, error);
+    free(script->text);
+    return err;
+}
+
+/* Third transaction, or the way back of the first. A failure leaves names that nothing uses: the next load
+ * takes them. */
+static void tidy(struct enf_netlink *nl, const char *text, const struct inventory *keep)
+{
+    struct inventory now;
+    struct script script;
+
+    if (inventory_read(nl, &now) < 0)
+        return;
+    if (script_begin(&script) == 0) {
+        put_deletions(script.out, &now, text, keep);
+        script_run(&script, false, NULL);
+    }
+    inventory_clear(&now);
+}
+
+static int load_generation(struct enf_netlink *nl, const char *text, bool dry, char **error)
+{
+    struct inventory before;
+    struct script script;
+    int err = inventory_read(nl, &before);
+
+    if (err < 0)
+        return err;
+    err = script_begin(&script);
+    if (err == 0) {
+        put_dynamic(script.out, text);
+        put_static(script.out, text);
+        /* Asking takes one piece: nothing of it stays for the next. */
+        if (dry)
+            put_rules(script.out, text);
+        err = script_run(&script, dry, error);
+    }
+    if (err == 0 && !dry)
+        err = script_begin(&script);
+    if (err == 0 && !dry) {
+        put_rules(script.out, text);
+        err = script_run(&script, false, error);
+        tidy(nl, err == 0 ? text : NULL, &before);
+    }
+    inventory_clear(&before);
+    return err;
+}
+
+static int generation_text(struct enf_netlink *nl, const char *text, char **out)
+{
+    struct enf_names sets = {0};
+    struct script script;
+    int err = enf_names_read(nl, ENF_KIND_SET, &sets);
+
+    if (err == 0)
+        err = script_begin(&script);
+    if (err == 0) {
+        put_generation(script.out, text, free_generation(&sets));
+        err = fclose(script.out) == 0 ? 0 : -ENOMEM;
+        if (err == 0)
+            *out = script.text;
+        else
+            free(script.text);
+    }
+    enf_names_clear(&sets);
+    return err;
+}
+
+static int load(const char *text, bool dry, char **error)
 {
     struct enf_netlink nl = {0};
-    char *commands = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&commands, &len);
+    char *named = NULL;
+    int err = enf_netlink_open(&nl);
 
-    if (!out)
-        return -ENOMEM;
-    put_preamble(out, text, how == LOAD_SETS);
-    int err = 0;
-    if (how != LOAD_SETS) {
-        fputs(text, out);
-        err = enf_netlink_open(&nl);
-        if (err == 0)
-            err = put_deletions(out, text, &nl);
-        enf_netlink_close(&nl);
-    }
-    if (fclose(out) != 0 && err == 0)
-        err = -ENOMEM;
     if (err == 0)
-        err = run(commands, how == CHECK, NULL, error);
-    free(commands);
+        err = generation_text(&nl, text, &named);
+    if (err == 0)
+        err = load_generation(&nl, named, dry, error);
+    free(named);
+    enf_netlink_close(&nl);
     return err;
 }
 
 int enf_ruleset_load(const char *text, char **error)
 {
-    return apply(text, LOAD, error);
+    return load(text, false, error);
 }
 
 int enf_ruleset_load_sets(const char *text, char **error)
 {
-    return apply(text, LOAD_SETS, error);
+    struct script script;
+    int err = script_begin(&script);
+
+    if (err < 0)
+        return err;
+    put_dynamic(script.out, text);
+    return script_run(&script, false, error);
 }
 
 int enf_ruleset_check(const char *text, char **error)
 {
-    return apply(text, CHECK, error);
+    return load(text, true, error);
 }
 
 int enf_ruleset_remove(char **error)

@@ -42,7 +42,7 @@ static int on_counter(const struct nlmsghdr *h, void *data)
 
 int enf_kernel_read_counters(struct enf_kernel *kernel, enf_kernel_counter_fn fn, void *ctx)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, NLM_F_DUMP, 0);
     struct counter_reading r = {.fn = fn, .ctx = ctx};
 
@@ -67,7 +67,7 @@ static void zero(void *data)
 
 int enf_kernel_rule_count(struct enf_kernel *kernel, size_t *out)
 {
-    char buf[512];
+    char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
     size_t count = 0;
 

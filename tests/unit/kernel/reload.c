@@ -20,9 +20,22 @@ static struct enf_names names_of(enum enf_kind kind)
     return names;
 }
 
+/* Takes the _gN of a load's own generation from behind a name, in place. */
+static void without_generation(char *text)
+{
+    for (char *at = text; (at = strstr(at, "_g")); at++) {
+        size_t digits = strspn(at + 2, "0123456789");
+        char behind = at[2 + digits];
+        if (digits > 0 && behind != '_' && !isalnum((unsigned char)behind))
+            memmove(at, at + 2 + digits, strlen(at + 2 + digits) + 1);
+    }
+}
+
 static bool has(enum enf_kind kind, const char *name)
 {
     struct enf_names names = names_of(kind);
+    for (size_t i = 0; i < names.len; i++)
+        without_generation(names.items[i]);
     bool found = enf_names_have(&names, name, strlen(name));
 
     enf_names_clear(&names);
@@ -157,15 +170,22 @@ static void (*const makes[])(struct bed *) = {bed_full,     make_observe,       
                                               make_nothing, make_other_interfaces, make_other_groups};
 #define MAKES (sizeof makes / sizeof *makes)
 
+/* Under valgrind, which is thirty times slower, three of them have to do. */
+static size_t makes_len(void)
+{
+    return getenv("ENFORCER_SEQUENCES") ? 3 : MAKES;
+}
+
 static void test_from_each_to_each(void **state)
 {
     struct kernel_bed *k = bed_of(state);
     char *texts[MAKES];
+    size_t len = makes_len();
 
-    for (size_t i = 0; i < MAKES; i++)
+    for (size_t i = 0; i < len; i++)
         texts[i] = bed_text(makes[i]);
-    for (size_t i = 0; i < MAKES; i++) {
-        for (size_t j = 0; j < MAKES; j++) {
+    for (size_t i = 0; i < len; i++) {
+        for (size_t j = 0; j < len; j++) {
             char *error = NULL;
             assert_int_equal(enf_ruleset_remove(NULL), 0);
             bed_load_text(texts[i]);
@@ -181,7 +201,7 @@ static void test_from_each_to_each(void **state)
             assert_int_equal(rules(k), before);
         }
     }
-    for (size_t i = 0; i < MAKES; i++)
+    for (size_t i = 0; i < len; i++)
         free(texts[i]);
 }
 
@@ -199,6 +219,7 @@ static char *sorted(const char *text)
     size_t len = 0, size = 0;
     FILE *stream = open_memstream(&out, &size);
 
+    without_generation(copy);
     for (char *line = strtok(copy, "\n"); line && len < 4096; line = strtok(NULL, "\n"))
         lines[len++] = line;
     qsort(lines, len, sizeof *lines, line_order);
@@ -219,9 +240,11 @@ static void same_lines(size_t from, size_t to, const char *a, const char *b)
 
 static void test_same_as_first_load(void **state)
 {
+    size_t len = makes_len();
+
     bed_of(state);
-    for (size_t i = 0; i < MAKES; i++) {
-        for (size_t j = 0; j < MAKES; j++) {
+    for (size_t i = 0; i < len; i++) {
+        for (size_t j = 0; j < len; j++) {
             char *from = bed_text(makes[i]), *to = bed_text(makes[j]);
             assert_int_equal(enf_ruleset_remove(NULL), 0);
             bed_load_text(to);
