@@ -114,28 +114,6 @@ static int put_family_nets(struct enf_daemon *d, enum enf_family family)
     return err;
 }
 
-int enf_enforce_all(struct enf_daemon *d)
-{
-    struct items desired = {0};
-    int err = enf_quarantine_each(d->quarantine, collect_desired, &desired);
-    const struct item **all =
-        err == 0 ? calloc(desired.len ? desired.len : 1, sizeof(const struct item *)) : NULL;
-
-    if (err == 0 && !all)
-        err = -ENOMEM;
-    for (size_t i = 0; err == 0 && i < desired.len; i++)
-        all[i] = &desired.items[i];
-    if (err == 0)
-        err = put_items(d, all, desired.len);
-    if (err == 0)
-        err = put_family_nets(d, ENF_FAMILY_V4);
-    if (err == 0)
-        err = put_family_nets(d, ENF_FAMILY_V6);
-    free(all);
-    free(desired.items);
-    return err;
-}
-
 /* --- enforced --- */
 
 struct kernel_reading {
@@ -201,6 +179,30 @@ static int check_nets(struct enf_daemon *d, enum enf_family family, size_t *desi
             err = put_family_nets(d, family);
     }
     enf_quarantine_ranges_clear(&ranges);
+    return err;
+}
+
+/* Sets of prefixes are replaced only where they differ: kernels 6.1 and 6.12 miss elements meanwhile. */
+int enf_enforce_all(struct enf_daemon *d)
+{
+    struct items desired = {0};
+    int err = enf_quarantine_each(d->quarantine, collect_desired, &desired);
+    const struct item **all =
+        err == 0 ? calloc(desired.len ? desired.len : 1, sizeof(const struct item *)) : NULL;
+
+    if (err == 0 && !all)
+        err = -ENOMEM;
+    for (size_t i = 0; err == 0 && i < desired.len; i++)
+        all[i] = &desired.items[i];
+    if (err == 0)
+        err = put_items(d, all, desired.len);
+    size_t nets = 0, wrong = 0;
+    if (err == 0)
+        err = check_nets(d, ENF_FAMILY_V4, &nets, &wrong);
+    if (err == 0)
+        err = check_nets(d, ENF_FAMILY_V6, &nets, &wrong);
+    free(all);
+    free(desired.items);
     return err;
 }
 

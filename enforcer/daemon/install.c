@@ -165,27 +165,6 @@ static int wanted_relays(struct enf_daemon *d, struct enf_rangemap *enforced, st
     return err;
 }
 
-int enf_install_relays(struct enf_daemon *d)
-{
-    struct enf_rangemap enforced = {0}, known = {0};
-    int err = wanted_relays(d, &enforced, &known);
-
-    if (err < 0)
-        return err;
-    err = put_relays(d, ENF_FAMILY_V4, &enforced);
-    if (err == 0)
-        err = put_relays(d, ENF_FAMILY_V6, &enforced);
-    if (err == 0) {
-        enf_rangemap_clear(&d->relays);
-        d->relays = known;
-        known = (struct enf_rangemap){0};
-        err = enf_install_view(d);
-    }
-    enf_rangemap_clear(&enforced);
-    enf_rangemap_clear(&known);
-    return err;
-}
-
 struct relay_check {
     const struct enf_rangemap *wanted;
     size_t found;
@@ -220,6 +199,31 @@ int enf_relays_check(struct enf_daemon *d, size_t *missing, size_t *strange)
         *strange = check.strange;
     }
     enf_rangemap_clear(&wanted);
+    return err;
+}
+
+int enf_install_relays(struct enf_daemon *d)
+{
+    struct enf_rangemap enforced = {0}, known = {0};
+    size_t missing = 0, strange = 0;
+    int err = wanted_relays(d, &enforced, &known);
+
+    if (err < 0)
+        return err;
+    /* Kernels 6.1 and 6.12 miss elements of an interval set while it is replaced: not without need. */
+    if (enf_relays_check(d, &missing, &strange) < 0 || missing > 0 || strange > 0) {
+        err = put_relays(d, ENF_FAMILY_V4, &enforced);
+        if (err == 0)
+            err = put_relays(d, ENF_FAMILY_V6, &enforced);
+    }
+    if (err == 0) {
+        enf_rangemap_clear(&d->relays);
+        d->relays = known;
+        known = (struct enf_rangemap){0};
+        err = enf_install_view(d);
+    }
+    enf_rangemap_clear(&enforced);
+    enf_rangemap_clear(&known);
     return err;
 }
 

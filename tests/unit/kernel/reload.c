@@ -5,6 +5,7 @@
 
 #include "enforcer/kernel/names.h"
 
+#include <ctype.h>
 #include <unistd.h>
 
 #define HOUR 3600000ULL
@@ -215,7 +216,7 @@ static int line_order(const void *a, const void *b)
 static char *sorted(const char *text)
 {
     char *copy = strdup(text), *out = NULL;
-    const char *lines[4096];
+    const char *lines[4096] = {NULL};
     size_t len = 0, size = 0;
     FILE *stream = open_memstream(&out, &size);
 
