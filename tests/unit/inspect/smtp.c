@@ -102,8 +102,8 @@ static const struct row rows[] = {
      " bdat=1 bdat_last=1 body_bytes=3 bdat_unoffered=1 " GREET_REPLY " reply_end-of-data=0/0/0/1",
      {HELLO, "S: 250 mx", "C: BDAT 3 LAST", "C. 3", "S: 502 what"}},
     {"BDAT without a size",
-     "protocol=smtp client_end=lost server_end=none " HELLO_FACTS " bdat=1 bdat_last=1 bdat_unoffered=1 " GREET_REPLY
-     " reply_end-of-data=0/0/0/1",
+     "protocol=smtp client_end=lost server_end=none " HELLO_FACTS
+     " bdat=1 bdat_last=1 bdat_unoffered=1 " GREET_REPLY " reply_end-of-data=0/0/0/1",
      {HELLO, "S: 250 mx", "C: BDAT -1 LAST", "C: MAIL FROM:<a@example.org>", "S: 501 what", "S: 250 ok"}},
     {"SIZE and SMTPUTF8",
      "protocol=smtp client_end=none server_end=none " HELLO_FACTS
