@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libnftnl/common.h>
+#include <limits.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -150,6 +151,15 @@ static void ask_for_answer(struct enf_batch *batch)
     }
 }
 
+/* A transaction is one datagram, and must fit the socket's buffer. */
+static void make_room(const struct enf_batch *batch)
+{
+    int fd = mnl_socket_get_fd(batch->nl->socket), size = (int)batch->len;
+
+    if (batch->len > SOCKET_BUFFER && batch->len < INT_MAX / 2)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+}
+
 int enf_batch_commit(struct enf_batch *batch)
 {
     int err = batch->err;
@@ -158,6 +168,7 @@ int enf_batch_commit(struct enf_batch *batch)
         ask_for_answer(batch);
         struct nlmsghdr *h = nftnl_batch_end(batch->buf + batch->len, batch->nl->seq++);
         batch->len += NLMSG_ALIGN(h->nlmsg_len);
+        make_room(batch);
         if (mnl_socket_sendto(batch->nl->socket, batch->buf, batch->len) < 0)
             err = -errno;
         else

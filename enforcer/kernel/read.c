@@ -19,6 +19,7 @@
 #include <time.h>
 
 #define READ_TRIES 5
+#define RETRY_MS   1000 /* what takes longer will not find the table at rest the next time either */
 
 static const char *const set_names[] = {
     [ENF_KERNEL_QUARANTINE4] = "quarantine4",
@@ -158,6 +159,8 @@ static int dump_whole(struct enf_kernel *kernel, enum enf_kernel_set set, struct
             err = enf_netlink_generation(&kernel->nl, &after);
         if (err < 0 || before == after)
             return err;
+        if (monotonic_ms() - r->began_ms > RETRY_MS)
+            break;
     }
     return -EINTR;
 }

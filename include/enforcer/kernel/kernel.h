@@ -68,14 +68,19 @@ const char *enf_kernel_set_name(enum enf_kernel_set set);
  * left when this function was called (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is
  * returned. fn is called when all is read: the kernel's dump leaves elements out where the set changes
  * meanwhile, and is then read again. -EINTR where the ruleset of the namespace did not stay the same for one
- * dump in five. What packets add and what expires during a dump is not seen as a change: who misses an
- * element asks for it with enf_kernel_singles_left. */
+ * dump in five, or for one that took a second. What packets add and what expires during a dump is not seen as
+ * a change: who misses an element asks for it with enf_kernel_singles_left.
+ *
+ * The kernel's time for a dump grows with the square of the elements, because it finds its place again by
+ * counting them: 0.5 s for 100,000, 44 s for a million (6.18). For more than ENF_KERNEL_READ_MAX ask for
+ * those that should be there, some thousands at a time: a million takes 5 s that way. */
+#define ENF_KERNEL_READ_MAX 100000
 typedef int (*enf_kernel_element_fn)(void *ctx, const struct enf_range *range, uint64_t expires_ms);
 int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
                         void *ctx);
 
-/* What is left of single subscribers in quarantine4 and quarantine6, asked for one by one (some microseconds
- * each): exact whatever else changes. left_ms has len places: 0 for one that is not there, ENF_FOREVER for no
+/* What is left of single subscribers in quarantine4 and quarantine6, asked for one by one (5 us each): exact
+ * whatever else changes. left_ms has len places: 0 for one that is not there, ENF_FOREVER for no
  * timeout. On failure some may be written. */
 int enf_kernel_singles_left(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len,
                             uint64_t *left_ms);

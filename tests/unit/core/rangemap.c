@@ -97,7 +97,7 @@ static void test_build_random(void **state)
     (void)state;
     random_state = 1;
     for (int round = 0; round < ROUNDS; round++) {
-        struct enf_rangemap_input input[40], copy[40];
+        struct enf_rangemap_input input[40] = {0}, copy[40];
         struct enf_rangemap map = {0};
         size_t len = below(round < 40 ? 4 : 40);
         /* Two universes at once: families must not mix. */
