@@ -103,6 +103,14 @@ static void begin(struct enf_session *session, const struct enf_packet *packet, 
     }
 }
 
+/* True for a SYN-ACK that answers the SYN of this connection; it may acknowledge data that came with it. */
+static bool answers_syn(const struct enf_session *session, const struct enf_packet *packet)
+{
+    uint32_t more = packet->acknowledgment - (session->client_isn + 1);
+    uint32_t sent = session->client.next - (session->client_isn + 1);
+    return more == 0 || (!session->answered && more <= sent);
+}
+
 /* A SYN where a connection is known already: its retransmission, or the ports are used again. A lone SYN
  * proves nothing as long as the old connection lives, anybody can send one in the middle of it: it waits for
  * the server's answer. */
@@ -126,7 +134,7 @@ static bool is_other(struct enf_session *session, const struct enf_packet *packe
         session->has_candidate = true;
         return false;
     }
-    if (session->client.synchronised && packet->acknowledgment == session->client_isn + 1)
+    if (session->client.synchronised && answers_syn(session, packet))
         return false;
     return over || (session->has_candidate && packet->acknowledgment == session->candidate + 1);
 }
@@ -212,7 +220,7 @@ static bool is_stray(const struct enf_session *session, const struct enf_packet 
         return true;
     if (direction == ENF_DIRECTION_CLIENT)
         return packet->sequence != session->client_isn;
-    return packet->acknowledgment != session->client_isn + 1;
+    return !answers_syn(session, packet);
 }
 
 static void take_packet(struct enf_session *session, const struct enf_packet *packet,

@@ -15,9 +15,9 @@
 #define ENF_SESSION_CLIENT_BUDGET 65536U
 #define ENF_SESSION_SERVER_BUDGET 32768U
 /* sizeof(struct enf_session) is at most this; with both directions waiting at their worst
- * ENF_SESSION_HELD_MAX more. */
+ * ENF_SESSION_HELD_MAX more, with these budgets. */
 #define ENF_SESSION_SIZE_MAX 2048
-#define ENF_SESSION_HELD_MAX 35328
+#define ENF_SESSION_HELD_MAX (ENF_SESSION_CLIENT_BUDGET + ENF_SESSION_SERVER_BUDGET + 2048)
 
 enum enf_direction {
     ENF_DIRECTION_CLIENT, /* from who opened the connection */
