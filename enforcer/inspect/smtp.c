@@ -104,12 +104,7 @@ static size_t take_client_line(struct enf_smtp *smtp, const uint8_t *bytes, size
     }
     const uint8_t *lf = memchr(bytes, '\n', len);
     size_t text_len = lf ? (size_t)(lf - bytes) : len;
-    /* The first bytes one by one: what they say must not depend on how many came together. */
     bool watch = smtp->client_first && smtp->client_len < TLS_START_LEN;
-    if (watch && text_len > 1) {
-        text_len = 1;
-        lf = NULL;
-    }
     if (smtp->client_state != ENF_CLIENT_CREDENTIAL && !smtp->client_partial)
         append(smtp->client_line, &smtp->client_len, &smtp->client_long, bytes, text_len);
     if (text_len)

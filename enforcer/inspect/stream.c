@@ -97,9 +97,6 @@ void enf_stream_start(struct enf_stream *stream, uint32_t sequence, bool synchro
 
 void enf_stream_stop(struct enf_stream *stream, enum enf_stream_end why)
 {
-    /* What was offered and not read counts as passed, or a later RST would look far off. */
-    if (stream->direct.len)
-        stream->next = stream->direct.sequence + stream->direct.len;
     enf_stream_clear(stream);
     if (stream->end == ENF_STREAM_OPEN)
         stream->end = (uint8_t)why;
