@@ -278,8 +278,10 @@ static void update_level(struct enf_detector *det, struct subscriber *subscriber
 int enf_detector_feed(struct enf_detector *det, const struct enf_observation *obs,
                       const struct enf_detector_settings *settings, struct enf_signal *out)
 {
-    if (obs->kind != ENF_OBSERVATION_SYN || obs->subscriber.addr.family == ENF_FAMILY_NONE)
+    if (obs->subscriber.addr.family == ENF_FAMILY_NONE)
         return -EINVAL;
+    if (obs->kind != ENF_OBSERVATION_SYN)
+        return 0;
     struct subscriber *subscriber = find_or_add(det, obs);
     if (!subscriber)
         return -ENOMEM;
