@@ -29,6 +29,8 @@ static void on_closed(uv_handle_t *handle)
         server->clients = client->next;
     if (client->next)
         client->next->prev = client->prev;
+    if (server->cursor == client)
+        server->cursor = client->next;
     enf_framer_clear(&client->framer);
     enf_identity_clear(&client->identity);
     free(client);
@@ -44,6 +46,7 @@ static void uncount(struct enf_control_client *client)
     if (client->subscription.active)
         client->server->stats.subscribers--;
     client->subscription.active = false;
+    enf_slow_leave(client);
 }
 
 void enf_client_close(struct enf_control_client *client)
@@ -83,16 +86,27 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(server->chunk, sizeof(server->chunk));
 }
 
+/* Its requests are done at the next turn. */
+static void get_ready(struct enf_control_client *client)
+{
+    if (client->state != ENF_CLIENT_OPEN || client->waiting)
+        return;
+    client->ready = true;
+    enf_server_schedule(client->server);
+}
+
 /* The peer sends nothing more; it may still read. */
 static void on_end(struct enf_control_client *client)
 {
     client->ended = true;
     client->reading = false;
     uv_read_stop((uv_stream_t *)&client->pipe);
-    if (client->state == ENF_CLIENT_OPEN)
-        enf_client_run(client);
-    else if (client->shut)
+    if (client->shut)
         enf_client_close(client);
+    else if (client->framer.start == client->framer.end)
+        enf_client_run(client); /* nothing is left to do: its place is free at once */
+    else
+        get_ready(client);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
@@ -111,7 +125,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         if (enf_framer_feed(&client->framer, buf->base, (size_t)n) != 0)
             enf_client_close(client);
         else
-            enf_client_run(client);
+            get_ready(client);
     }
 }
 
@@ -119,8 +133,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
  */
 static void listen_or_not(struct enf_control_client *client)
 {
-    bool want = client->state != ENF_CLIENT_CLOSED && !client->ended &&
-                (client->state == ENF_CLIENT_LEAVING || (!client->ready && !client->blocked));
+    bool want =
+        client->state != ENF_CLIENT_CLOSED && !client->ended &&
+        (client->state == ENF_CLIENT_LEAVING || (!client->ready && !client->blocked && !client->waiting));
 
     if (want == client->reading || client->state == ENF_CLIENT_CLOSED)
         return;
@@ -146,8 +161,7 @@ static void on_written(uv_write_t *req, int status)
     }
     if (client->blocked && enf_client_unsent(client) <= ENF_OUTPUT_HIGH / 2) {
         client->blocked = false;
-        client->ready = true;
-        enf_server_schedule(client->server);
+        get_ready(client);
     }
     if (client->subscription.active && enf_client_unsent(client) <= ENF_STREAM_HIGH / 2) {
         client->subscription.ready = true;
@@ -209,24 +223,31 @@ void enf_client_dismiss(struct enf_control_client *client, enum enf_control_code
         enf_client_leave(client);
 }
 
-static void handle_line(struct enf_control_client *client, const char *line, size_t len)
+/* False where it has to wait for its turn, and the line with it. */
+static bool handle_line(struct enf_control_client *client, const char *line, size_t len)
 {
     char *text = NULL;
     size_t text_len = 0;
     int rc = enf_rpc_handle(&client->server->rpc, &client->caller, line, len, &text, &text_len);
 
+    if (rc == -EAGAIN) {
+        enf_framer_undo(&client->framer, line);
+        return false;
+    }
     client->server->stats.requests++;
     if (rc < 0)
         enf_client_close(client);
     else if (rc == 1)
         enf_client_send(client, text, text_len);
+    return true;
 }
 
-/* The next request of what is buffered. Fills *len; false where there is none now. */
-static bool take_line(struct enf_control_client *client, size_t *len)
+/* The next request of what is buffered: true where there was one. */
+static bool take_line(struct enf_control_client *client)
 {
     const char *line = NULL;
-    int rc = enf_framer_next(&client->framer, ENF_CONTROL_LINE_MAX, &line, len);
+    size_t len = 0;
+    int rc = enf_framer_next(&client->framer, ENF_CONTROL_LINE_MAX, &line, &len);
 
     if (rc == -EMSGSIZE) {
         client->server->stats.closed_long++;
@@ -234,32 +255,23 @@ static bool take_line(struct enf_control_client *client, size_t *len)
         return false;
     }
     if (rc == 0 && client->ended)
-        rc = enf_framer_rest(&client->framer, &line, len);
-    if (rc != 1)
-        return false;
-    handle_line(client, line, *len);
-    return client->state == ENF_CLIENT_OPEN;
+        rc = enf_framer_rest(&client->framer, &line, &len);
+    return rc == 1 && handle_line(client, line, len);
 }
 
 void enf_client_run(struct enf_control_client *client)
 {
-    size_t bytes = 0;
-    size_t len = 0;
-    bool more = true;
+    bool more;
 
     client->ready = false;
-    for (unsigned n = 0; more && client->state == ENF_CLIENT_OPEN; n++) {
-        client->blocked = enf_client_unsent(client) > ENF_OUTPUT_HIGH;
-        client->ready = !client->blocked && (n == ENF_REQUESTS_PER_TURN || bytes > ENF_BYTES_PER_TURN);
-        if (client->blocked || client->ready)
-            break;
-        more = take_line(client, &len);
-        bytes += len;
+    client->blocked = enf_client_unsent(client) > ENF_OUTPUT_HIGH;
+    if (!client->blocked) {
+        more = take_line(client);
+        if (client->state == ENF_CLIENT_OPEN && more)
+            get_ready(client);
+        else if (client->ended && !client->waiting) /* a subscriber, too: nobody knows whether it listens */
+            enf_client_leave(client);
     }
-    if (client->ready)
-        enf_server_schedule(client->server);
-    if (!more && client->ended) /* a subscriber, too: nobody knows whether it still listens */
-        enf_client_leave(client);
     listen_or_not(client);
 }
 
@@ -268,10 +280,12 @@ void enf_client_sweep(struct enf_control_client *client, uint64_t now_ms)
     const struct enf_control *server = client->server;
     uint64_t sent = client->queued - enf_client_unsent(client);
     uint64_t limit = client->state == ENF_CLIENT_LEAVING ? server->linger_ms : server->stall_ms;
+    bool idle = client->state == ENF_CLIENT_OPEN && sent == client->queued &&
+                (!client->waiting || enf_client_unread(client) == 0);
 
     if (client->state == ENF_CLIENT_CLOSED)
         return;
-    if (sent != client->sent || (client->state == ENF_CLIENT_OPEN && sent == client->queued)) {
+    if (sent != client->sent || idle) {
         client->sent = sent;
         client->progress_ms = now_ms;
         return;

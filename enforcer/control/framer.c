@@ -82,3 +82,9 @@ int enf_framer_rest(struct enf_framer *framer, const char **line, size_t *len)
     framer->scanned = 0;
     return 1;
 }
+
+void enf_framer_undo(struct enf_framer *framer, const char *line)
+{
+    framer->start = (size_t)(line - framer->buf);
+    framer->scanned = 0;
+}

@@ -22,5 +22,8 @@ int enf_framer_feed(struct enf_framer *framer, const char *data, size_t len);
  * -EMSGSIZE: the line that comes next is longer than max (it stays where it is). */
 int enf_framer_next(struct enf_framer *framer, size_t max, const char **line, size_t *len);
 
+/* Takes the line back that was handed out last; it comes again. Not after a feed. */
+void enf_framer_undo(struct enf_framer *framer, const char *line);
+
 /* What is left behind the last newline, when no more bytes will come: 1, or 0 if nothing is. */
 int enf_framer_rest(struct enf_framer *framer, const char **line, size_t *len);

@@ -9,14 +9,13 @@
 #include "enforcer/control/rpc.h"
 #include "enforcer/control/server.h"
 
-#define ENF_REQUESTS_PER_TURN 16           /* of one client in one turn of the loop … */
-#define ENF_BYTES_PER_TURN    (256u << 10) /* … and about so many bytes of them */
-#define ENF_OUTPUT_HIGH       (1u << 20)   /* unsent bytes of a client that end the reading of its requests */
-#define ENF_STREAM_HIGH       (256u << 10) /* unsent bytes of a subscriber that let events wait in their ring */
-#define ENF_STREAM_CHUNK      (64u << 10)
-#define ENF_STREAM_SCAN       1024       /* events looked at for one subscriber in one turn */
-#define ENF_DRAIN_MAX         (8u << 20) /* bytes thrown away for one that is sent away */
-#define ENF_LINGERING_MAX     64         /* that are sent away and may still read why */
+#define ENF_TURN_NS       10000000u /* a turn of the loop ends after so long; the next goes on from there */
+#define ENF_OUTPUT_HIGH   (256u << 10) /* unsent bytes of a client that let its requests wait */
+#define ENF_STREAM_HIGH   (256u << 10) /* unsent bytes of a subscriber that let events wait in their ring */
+#define ENF_STREAM_CHUNK  (64u << 10)
+#define ENF_STREAM_SCAN   1024       /* events looked at for one subscriber in one turn */
+#define ENF_DRAIN_MAX     (8u << 20) /* bytes thrown away for one that is sent away */
+#define ENF_LINGERING_MAX 64         /* that are sent away and may still read why */
 
 struct enf_subscription {
     bool active;
@@ -39,10 +38,13 @@ struct enf_control_client {
     enum enf_client_state state;
     bool counted; /* takes one of the places */
     bool reading;
-    bool ended;   /* sends nothing more */
-    bool ready;   /* has requests that wait for their turn */
-    bool blocked; /* has requests that wait until its answers are read */
-    bool shut;    /* our side is shut down */
+    bool ended;      /* sends nothing more */
+    bool ready;      /* has requests that wait for their turn */
+    bool blocked;    /* has requests that wait until its answers are read */
+    bool waiting;    /* has a slow request that waits for its turn … */
+    bool turn;       /* … and may do it now */
+    uint64_t ticket; /* the lower, the longer it waits */
+    bool shut;       /* our side is shut down */
     struct enf_framer framer;
     struct enf_identity identity;
     struct enf_control_caller caller;
@@ -54,12 +56,23 @@ struct enf_control_client {
     uv_shutdown_t shutdown;
 };
 
+/* The gate in front of methods that take long. */
+struct enf_slow {
+    uv_timer_t timer;  /* runs while the next has to wait */
+    uint64_t since_ns; /* of the one that is being done */
+    uint64_t tickets;
+    size_t waiting; /* clients */
+};
+
 struct enf_control {
     uv_loop_t *loop;
     uv_pipe_t listener;
     uv_idle_t work;   /* runs while clients have something to do */
     uv_timer_t sweep; /* looks for those that do not read */
-    int handles;      /* that the loop has; the last one to close frees all */
+    struct enf_slow slow;
+    bool scheduled;                    /* since the turn began: another one has to follow */
+    struct enf_control_client *cursor; /* where the next turn goes on; NULL: with the first client */
+    int handles;                       /* that the loop has; the last one to close frees all */
     bool stopping;
     bool accept_again; /* there was no memory for a connection that waits */
     char *path;
@@ -89,7 +102,7 @@ void enf_server_schedule(struct enf_control *server);
 void enf_client_accept(struct enf_control *server);
 /* Looks up again what the client may do; one that may nothing any more is sent away. */
 void enf_client_update_role(struct enf_control_client *client);
-/* Does waiting requests, as many as are one client's turn. */
+/* Does the next request, if one is there, its answers are taken, and it is no slow one that has to wait. */
 void enf_client_run(struct enf_control_client *client);
 /* Takes the text. A client that cannot be written to is closed. */
 void enf_client_send(struct enf_control_client *client, char *text, size_t len);
@@ -102,6 +115,18 @@ void enf_client_leave(struct enf_control_client *client);
 void enf_client_close(struct enf_control_client *client);
 /* Closes it if it does not read. */
 void enf_client_sweep(struct enf_control_client *client, uint64_t now_ms);
+
+/* --- slow.c --- */
+/* Bytes that the peer has not read, those in the kernel included (by the kernel's count, with overhead). */
+size_t enf_client_unread(const struct enf_control_client *client);
+/* A slow request of the client is there: true where it may be done now (enf_slow_end follows), false where
+ * the client waits for its turn. */
+bool enf_slow_begin(struct enf_control_client *client);
+void enf_slow_end(struct enf_control *server);
+/* It waits no longer. */
+void enf_slow_leave(struct enf_control_client *client);
+/* Gives the turn to the next that waits; the timer's callback. */
+void enf_slow_next(uv_timer_t *timer);
 
 /* --- subscriber.c --- */
 /* The method events.subscribe. */

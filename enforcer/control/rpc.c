@@ -145,10 +145,16 @@ static int call(const struct enf_rpc *rpc, const struct enf_control_caller *call
         return enf_control_fail(error, ENF_CONTROL_DENIED, "%s may not call %s: it is for admins",
                                 caller->actor, method->name);
     }
+    if (method->slow && rpc->slow_begin && !rpc->slow_begin(caller))
+        return -EAGAIN;
     if (!request->params)
         none = json_object();
     rc = method->handler(rpc->ctx, caller, request->params ? request->params : none, result, error);
     json_decref(none);
+    if (method->slow && rpc->slow_end)
+        rpc->slow_end(caller);
+    if (rc == -EAGAIN) /* of its own: not ours */
+        rc = -EIO;
     if (rc < 0 && error->code == 0)
         enf_control_fail(error, ENF_CONTROL_INTERNAL, "internal error: %s", strerror(-rc));
     if (rc >= 0 && !*result)
@@ -193,15 +199,18 @@ int enf_rpc_handle(const struct enf_rpc *rpc, const struct enf_control_caller *c
         return 0;
     json = parse(line, len, &error);
     if (json && read_request(json, &request, &error) == 0)
-        if (call(rpc, caller, &request, &result, &error) < 0 && result) {
-            json_decref(result);
-            result = NULL;
-        }
-    /* Nobody waits for the answer to a notification; what is no request at all is answered. */
-    if (!request.method || request.id)
-        rc = answer(request.id, result, &error, out, out_len);
-    else
+        rc = call(rpc, caller, &request, &result, &error);
+    if (rc < 0 && result) {
         json_decref(result);
+        result = NULL;
+    }
+    /* Nobody waits for the answer to a notification; what is no request at all is answered. */
+    if (rc != -EAGAIN && (!request.method || request.id)) {
+        rc = answer(request.id, result, &error, out, out_len);
+    } else {
+        rc = rc == -EAGAIN ? rc : 0;
+        json_decref(result);
+    }
     enf_control_error_clear(&error);
     json_decref(json);
     return rc;

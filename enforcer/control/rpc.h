@@ -11,10 +11,14 @@ struct enf_rpc {
     void *ctx; /* for the handlers and for denied */
     /* May be NULL. */
     void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method);
+    /* Around methods that are slow; both or none. begin says whether it may be done now. */
+    bool (*slow_begin)(const struct enf_control_caller *caller);
+    void (*slow_end)(const struct enf_control_caller *caller);
 };
 
 /* Does the request in line (len bytes, no newline). 1 with *out, malloced text of *out_len bytes that ends
- * with a newline; 0: there is nothing to answer (a notification, a blank line); -ENOMEM. */
+ * with a newline; 0: there is nothing to answer (a notification, a blank line); -ENOMEM;
+ * -EAGAIN: nothing was done, because slow_begin said no. */
 int enf_rpc_handle(const struct enf_rpc *rpc, const struct enf_control_caller *caller, const char *line,
                    size_t len, char **out, size_t *out_len);
 

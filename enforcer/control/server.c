@@ -25,6 +25,16 @@ static void on_denied(void *ctx, const struct enf_control_caller *caller, const 
         server->hooks.denied(server->ctx, caller, method, suppressed);
 }
 
+static bool on_slow_begin(const struct enf_control_caller *caller)
+{
+    return enf_slow_begin(caller->client);
+}
+
+static void on_slow_end(const struct enf_control_caller *caller)
+{
+    enf_slow_end(caller->client->server);
+}
+
 static void free_server(struct enf_control *server)
 {
     enf_access_clear(&server->access);
@@ -44,25 +54,37 @@ static void on_closed(uv_handle_t *handle)
     enf_server_release(handle->data);
 }
 
-/* One turn: each client that has something to do gets its share. */
+/* True where there is more to do. */
+static bool serve(struct enf_control_client *client)
+{
+    if (client->ready && client->state == ENF_CLIENT_OPEN)
+        enf_client_run(client);
+    if (client->subscription.active && client->subscription.ready)
+        enf_subscriber_run(client);
+    return client->ready || (client->subscription.active && client->subscription.ready);
+}
+
+/* One turn: each client that has something to do gets its share, one request. A turn that takes long is
+ * broken off, so that the rest of the daemon gets its share as well, and goes on where it was. */
 static void on_work(uv_idle_t *work)
 {
     struct enf_control *server = work->data;
-    bool again = false;
+    uint64_t end_ns = uv_hrtime() + ENF_TURN_NS;
+    struct enf_control_client *client = server->cursor ? server->cursor : server->clients;
 
-    for (struct enf_control_client *client = server->clients; client; client = client->next) {
-        if (client->ready && client->state == ENF_CLIENT_OPEN)
-            enf_client_run(client);
-        if (client->subscription.active && client->subscription.ready)
-            enf_subscriber_run(client);
-        again = again || client->ready || (client->subscription.active && client->subscription.ready);
-    }
-    if (!again)
+    /* Where it went on in the middle, those before have not been looked at. */
+    server->scheduled = client != server->clients;
+    for (; client && uv_hrtime() < end_ns; client = client->next)
+        if (serve(client))
+            server->scheduled = true;
+    server->cursor = client;
+    if (!client && !server->scheduled)
         uv_idle_stop(work);
 }
 
 void enf_server_schedule(struct enf_control *server)
 {
+    server->scheduled = true;
     if (!server->stopping)
         uv_idle_start(&server->work, on_work);
 }
@@ -98,8 +120,9 @@ static int fill(struct enf_control *server, const struct enf_control_params *par
     if (params->methods_len > 0)
         memcpy(server->methods, params->methods, params->methods_len * sizeof(*server->methods));
     server->methods[params->methods_len] =
-        (struct enf_control_method){"events.subscribe", false, enf_subscriber_start};
-    server->rpc = (struct enf_rpc){server->methods, params->methods_len + 1, params->ctx, on_denied};
+        (struct enf_control_method){.name = "events.subscribe", .handler = enf_subscriber_start};
+    server->rpc = (struct enf_rpc){server->methods, params->methods_len + 1, params->ctx,
+                                   on_denied,       on_slow_begin,           on_slow_end};
     return enf_access_copy(&params->access, &server->access);
 }
 
@@ -111,10 +134,12 @@ static int open_handles(struct enf_control *server, int fd)
     uv_pipe_init(server->loop, &server->listener, 0);
     uv_idle_init(server->loop, &server->work);
     uv_timer_init(server->loop, &server->sweep);
-    server->handles = 3;
+    uv_timer_init(server->loop, &server->slow.timer);
+    server->handles = 4;
     server->listener.data = server;
     server->work.data = server;
     server->sweep.data = server;
+    server->slow.timer.data = server;
     err = uv_pipe_open(&server->listener, fd);
     if (err) {
         close(fd);
@@ -181,6 +206,7 @@ void enf_control_stop(struct enf_control **control)
     uv_close((uv_handle_t *)&server->listener, on_closed);
     uv_close((uv_handle_t *)&server->work, on_closed);
     uv_close((uv_handle_t *)&server->sweep, on_closed);
+    uv_close((uv_handle_t *)&server->slow.timer, on_closed);
 }
 
 int enf_control_set_access(struct enf_control *control, const struct enf_control_access *access)

@@ -17,7 +17,7 @@ const struct enf_control_method enf_methods[] = {
     {"quarantine.release", true, enf_method_quarantine_release},
     {"quarantine.list", false, enf_method_quarantine_list},
     {"subscriber.show", false, enf_method_show},
-    {"subscriber.top", false, enf_method_top},
+    {"subscriber.top", false, enf_method_top, true},
     {"subscriber.reassigned", true, enf_method_reassigned},
     {"relay.list", false, enf_method_relay_list},
     {"relay.add", true, enf_method_relay_add},
@@ -25,7 +25,7 @@ const struct enf_control_method enf_methods[] = {
     {"mode.set", true, enf_method_mode_set},
     {"config.reload", true, enf_method_reload},
     {"governor.reset", true, enf_method_governor_reset},
-    {"ruleset.show", false, enf_method_ruleset},
+    {"ruleset.show", false, enf_method_ruleset, true},
 };
 const size_t enf_methods_len = sizeof enf_methods / sizeof *enf_methods;
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void enf_tell(struct enf_daemon *d, struct enf_event *event)
 {
@@ -47,5 +48,6 @@ void enf_log_line(const char *subsystem, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "enforcerd: %s: %s\n", subsystem, text);
+    /* Past stdio: one write a line, and enf_ruleset_list turns the variable stderr away for a moment. */
+    dprintf(STDERR_FILENO, "enforcerd: %s: %s\n", subsystem, text);
 }

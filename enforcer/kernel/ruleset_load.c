@@ -286,12 +286,29 @@ static void put_deletions(FILE *out, const struct inventory *now, const char *te
     }
 }
 
-static int run(const char *commands, bool dry, char **output, char **error)
+/* libnftables says on stderr that it knows no extension for the xt target of the queue, once a rule. It names
+ * the variable of the C library, which may be set (glibc manual, "Standard Streams"): our own lines go past
+ * it. NULL: could not be done. */
+static FILE *hush(FILE **kept)
 {
-    struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+    FILE *nowhere = fopen("/dev/null", "we");
 
-    if (!nft)
-        return -ENOMEM;
+    *kept = stderr;
+    if (nowhere)
+        stderr = nowhere;
+    return nowhere;
+}
+
+static void unhush(FILE *nowhere, FILE *kept)
+{
+    if (!nowhere)
+        return;
+    stderr = kept;
+    fclose(nowhere);
+}
+
+static int run_in(struct nft_ctx *nft, const char *commands, bool dry, char **output, char **error)
+{
     nft_ctx_buffer_output(nft);
     nft_ctx_buffer_error(nft);
     nft_ctx_set_dry_run(nft, dry);
@@ -302,6 +319,16 @@ static int run(const char *commands, bool dry, char **output, char **error)
         *output = strdup(nft_ctx_get_output_buffer(nft));
     nft_ctx_free(nft);
     return failed ? -EINVAL : 0;
+}
+
+static int run(const char *commands, bool dry, char **output, char **error)
+{
+    FILE *kept, *nowhere = hush(&kept);
+    struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+    int err = nft ? run_in(nft, commands, dry, output, error) : -ENOMEM;
+
+    unhush(nowhere, kept);
+    return err;
 }
 
 /* Writes commands by fn and runs them. */

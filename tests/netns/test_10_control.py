@@ -178,6 +178,45 @@ def test_clients_that_never_read(gate):
         sock.close()
 
 
+def test_greedy_clients_wait_for_others(gate):
+    """Ten clients send requests for the ruleset without end and read little: another one is answered between them. What is
+    compared is the wait with them and the time of one such request without them, so a slow machine changes nothing."""
+    with Control(gate.daemon.socket, 60) as control:
+        begin = time.monotonic()
+        for _ in range(3):
+            control.call("ruleset.show")
+        alone = (time.monotonic() - begin) / 3
+        request = b'{"jsonrpc":"2.0","id":1,"method":"ruleset.show"}\n'
+        greedy = [Control(gate.daemon.socket, 60) for _ in range(10)]
+        for client in greedy:
+            client.raw(request * 100)
+        waits = []
+        for _ in range(20):
+            begin = time.monotonic()
+            assert control.call("status")
+            waits.append(time.monotonic() - begin)
+        print(f"ruleset.show alone {alone:.3f} s; status meanwhile at most {max(waits):.3f} s")
+        assert max(waits) < 4 * alone + 1, (alone, waits)
+        # Who reads is served: one answer after the other, though the rest of its requests wait.
+        for client in greedy:
+            assert [client.line()["id"] for _ in range(2)] == [1, 1]
+            client.close()
+
+
+def test_ruleset_is_shown_without_noise(gate):
+    """libnftables complains on stderr about xt targets that it has no extension for; the log has our own lines only."""
+    gate.daemon.stop()
+    os.environ["XTABLES_LIBDIR"] = "/nonexistent"
+    try:
+        gate.daemon.start()
+    finally:
+        del os.environ["XTABLES_LIBDIR"]
+    before = len(gate.daemon.log())
+    assert "chain shard" in gate.daemon.call("ruleset.show")["ruleset"]
+    gate.daemon.ok("reload")
+    assert gate.daemon.log()[before:] == ""
+
+
 def test_subscribers_that_never_read(gate):
     """A client that wanted all events and reads none does not hold them up for others."""
     deaf = [Control(gate.daemon.socket) for _ in range(5)]

@@ -48,6 +48,7 @@ struct enf_control_method {
     const char *name;
     bool changes; /* only for admins */
     enf_control_handler handler;
+    bool slow; /* takes long: one at a time of all clients, and for half of the thread's time at most */
 };
 
 /* One event of the stream: text is its JSON object (a newline at the end is allowed), valid until the next

@@ -40,9 +40,11 @@ struct bed {
     struct enf_control *control;
     struct enf_control_stats stats;
     int started;
+    uint64_t stall_ms; /* 0: 1000 */
     char error[256];
     /* of the thread */
     uint64_t sequence; /* of the last event made */
+    int slow;          /* requests of that method done */
     int denied;
     uint64_t suppressed;
     char denied_method[64];
@@ -99,11 +101,23 @@ BED int do_emit(void *ctx, const struct enf_control_caller *caller, const json_t
     return 0;
 }
 
+/* Takes 100 ms of the thread. */
+BED int do_slow(void *ctx, const struct enf_control_caller *caller, const json_t *params, json_t **result,
+                struct enf_control_error *error)
+{
+    struct bed *bed = ctx;
+
+    (void)caller;
+    (void)params;
+    (void)error;
+    usleep(100000);
+    *result = json_pack("{s:i}", "slow", ++bed->slow);
+    return 0;
+}
+
 static const struct enf_control_method methods[] = {
-    {"echo", false, do_echo},
-    {"change", true, do_echo},
-    {"long", false, do_long},
-    {"emit", false, do_emit},
+    {"echo", false, do_echo}, {"change", true, do_echo},      {"long", false, do_long},
+    {"emit", false, do_emit}, {"slow", false, do_slow, true},
 };
 
 BED void on_denied(void *ctx, const struct enf_control_caller *caller, const char *method,
@@ -168,7 +182,7 @@ BED void start(struct bed *bed)
         .hooks = {on_denied, events_since, events_next},
         .ctx = bed,
         .access = bed->access,
-        .stall_ms = 1000,
+        .stall_ms = bed->stall_ms ? bed->stall_ms : 1000,
         .linger_ms = 1000,
     };
 
@@ -214,7 +228,7 @@ BED void be_viewer(struct bed *bed)
     bed->access = (struct enf_control_access){NULL, 0, &bed->me, 1};
 }
 
-BED int setup(void **state)
+BED int setup_with(void **state, uint64_t stall_ms)
 {
     struct bed *bed = calloc(1, sizeof(*bed));
     static char id[16];
@@ -222,6 +236,7 @@ BED int setup(void **state)
     snprintf(id, sizeof(id), "%u", (unsigned)geteuid());
     bed->me.name = id;
     be_admin(bed);
+    bed->stall_ms = stall_ms;
     snprintf(bed->dir, sizeof(bed->dir), "/tmp/enf-control-XXXXXX");
     assert_non_null(mkdtemp(bed->dir));
     assert_int_equal(chmod(bed->dir, 0755), 0);
@@ -235,6 +250,11 @@ BED int setup(void **state)
     assert_int_equal(bed->started, 0);
     *state = bed;
     return 0;
+}
+
+BED int setup(void **state)
+{
+    return setup_with(state, 0);
 }
 
 BED int teardown(void **state)
