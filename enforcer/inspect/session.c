@@ -40,6 +40,12 @@ static enum enf_smtp_end end_of(const struct enf_stream *stream)
     return ENF_SMTP_END_NONE;
 }
 
+static void show(struct enf_session *session)
+{
+    if (session->watch)
+        session->watch(session->watch_ctx, &session->smtp.facts);
+}
+
 /* Reads what one direction has; true where something was taken. */
 static bool pump_client(struct enf_session *session)
 {
@@ -47,11 +53,12 @@ static bool pump_client(struct enf_session *session)
     bool any = false;
     size_t len;
     while ((len = enf_stream_peek(&session->client, &segment)) > 0) {
-        size_t taken = enf_smtp_client(&session->smtp, segment.bytes, len, segment.ack, segment.has_ack);
-        enf_stream_take(&session->client, taken);
-        any = any || taken > 0;
-        if (taken < len)
+        size_t taken = enf_smtp_client_step(&session->smtp, segment.bytes, len, segment.ack, segment.has_ack);
+        if (taken == 0)
             break;
+        enf_stream_take(&session->client, taken);
+        show(session);
+        any = true;
     }
     if (session->client.end != ENF_STREAM_OPEN && session->smtp.facts.client_end == ENF_SMTP_END_NONE)
         enf_smtp_client_gone(&session->smtp, end_of(&session->client));
@@ -67,6 +74,7 @@ static bool pump_server(struct enf_session *session)
         size_t taken = enf_smtp_server(&session->smtp, segment.bytes, len, segment.sequence);
         enf_stream_take(&session->server, taken);
         any = any || taken > 0;
+        show(session);
         if (taken < len)
             break;
     }

@@ -117,7 +117,8 @@ static size_t take_client_line(struct enf_smtp *smtp, const uint8_t *bytes, size
     return text_len + 1;
 }
 
-static size_t step_client(struct enf_smtp *smtp, const uint8_t *bytes, size_t len, uint32_t ack, bool has_ack)
+size_t enf_smtp_client_step(struct enf_smtp *smtp, const uint8_t *bytes, size_t len, uint32_t ack,
+                            bool has_ack)
 {
     switch ((enum enf_client_state)smtp->client_state) {
     case ENF_CLIENT_WAIT:
@@ -146,7 +147,7 @@ size_t enf_smtp_client(struct enf_smtp *smtp, const uint8_t *bytes, size_t len, 
 {
     size_t taken = 0;
     while (taken < len) {
-        size_t step = step_client(smtp, bytes + taken, len - taken, ack, has_ack);
+        size_t step = enf_smtp_client_step(smtp, bytes + taken, len - taken, ack, has_ack);
         if (step == 0)
             break;
         taken += step;

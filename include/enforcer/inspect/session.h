@@ -38,11 +38,17 @@ struct enf_session_params {
     0x04 /* the packet begins another connection with the same addresses and ports and was                   \
             not read: end this session, start one, and feed the packet to that */
 
-/* All but smtp.facts and the times is private. */
+/* Called during enf_session_feed and enf_session_end each time that something was read, at most a line of the
+ * client at a time. Must not touch the session. */
+typedef void (*enf_session_watch)(void *ctx, const struct enf_smtp_facts *facts);
+
+/* All but smtp.facts, the times and the watch is private. */
 struct enf_session {
     struct enf_smtp smtp;
     struct enf_stream client;
     struct enf_stream server;
+    enf_session_watch watch; /* the caller's to set between calls; NULL: none */
+    void *watch_ctx;
     uint64_t first_ms;   /* may be read: of the first packet, as the caller gave it */
     uint64_t last_ms;    /* may be read: of the latest */
     uint32_t client_isn; /* where the client stream is synchronised */

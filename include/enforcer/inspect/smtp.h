@@ -208,6 +208,10 @@ void enf_smtp_init(struct enf_smtp *smtp, uint64_t seed, bool synchronised);
  * that the client had not received; has_ack: false, it knew nothing). Returns how many were taken: fewer than
  * len means that the server must be read first; the rest is to be brought again. */
 size_t enf_smtp_client(struct enf_smtp *smtp, const uint8_t *bytes, size_t len, uint32_t ack, bool has_ack);
+/* As enf_smtp_client, but takes no more than a line, or what there is of a message: the facts can be looked
+ * at between. 0: the server must be read first. len: not 0. */
+size_t enf_smtp_client_step(struct enf_smtp *smtp, const uint8_t *bytes, size_t len, uint32_t ack,
+                            bool has_ack);
 /* The next bytes of the server; sequence: of bytes[0]. Returns how many were taken, as above. */
 size_t enf_smtp_server(struct enf_smtp *smtp, const uint8_t *bytes, size_t len, uint32_t sequence);
 
