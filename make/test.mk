@@ -74,7 +74,8 @@ bench: all
 BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-dev libnetfilter-queue-dev \
   libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
-  python3 python3-pytest python3-scapy perl git kmod jq conntrack socat
+  python3 python3-pytest python3-scapy perl git kmod jq conntrack socat \
+  curl openssl libnet-ssleay-perl
 .PHONY: deps
 deps:
 	@tests/deps $(BUILD_PACKAGES) $(TEST_PACKAGES)

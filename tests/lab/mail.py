@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real mail: Debian's Postfix out of the build folder as the server, swaks and smtplib as clients.
+"""Real mail: Debian's Postfix out of the build folder as the server and as a client, swaks and smtplib as clients.
 
 Postfix insists on accounts of its own. The machine's /etc is not touched: Postfix runs in a mount namespace where
 /etc/passwd and /etc/group have two lines more.
@@ -14,6 +14,7 @@ import socket
 import subprocess
 
 from lab import ROOT, BUILD
+from letters import Mailbox
 from net import LIMIT, tcp_socket, wait_for
 from node import LabError
 
@@ -64,10 +65,14 @@ smtp_bind_address6 = {bind6}
 minimal_backoff_time = 2s
 maximal_backoff_time = 4s
 queue_run_delay = 2s
+message_size_limit = 200000000
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
 {delivery}
+{more}
 """
 DELIVER = """\
-virtual_mailbox_domains = {domain}
+virtual_mailbox_domains = {domain}, p4.{domain}, p6.{domain}, t4.{domain}, t6.{domain}
 virtual_mailbox_base = {dir}/mail
 virtual_mailbox_maps = static:inbox/
 virtual_uid_maps = static:{uid}
@@ -75,9 +80,7 @@ virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 100
 """
 MASTER_CF = """\
-smtp       inet  n - n - 60 smtpd
-submission inet  n - n - 60 smtpd
-465        inet  n - n - 60 smtpd
+{listeners}
 pickup     unix  n - n 60 1 pickup
 cleanup    unix  n - n - 0 cleanup
 qmgr       unix  n - n 300 1 qmgr
@@ -89,10 +92,12 @@ verify     unix  - - n - 1 verify
 flush      unix  n - n 1000? 0 flush
 proxymap   unix  - - n - - proxymap
 smtp       unix  - - n - - smtp
+encrypted  unix  - - n - - smtp -o smtp_tls_security_level=encrypt
 relay      unix  - - n - - smtp
 error      unix  - - n - - error
 retry      unix  - - n - - error
 virtual    unix  - n n - - virtual
+tlsmgr     unix  - - n 1000? 1 tlsmgr
 anvil      unix  - - n - 1 anvil
 scache     unix  - - n - 1 scache
 postlog    unix-dgram n - n - 1 postlogd
@@ -101,13 +106,26 @@ QUEUE_PRIVATE = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "h
                  "trace")
 
 
-class Postfix:
-    """A mail server on ports 25, 587 and 465 (plain) of a machine. forward_to: the address it relays all mail to;
-    without it mail for lab.example goes into a mailbox that messages() reads."""
+TLS = """\
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {cert}
+smtpd_tls_key_file = {key}
+smtpd_tls_session_cache_database =
+"""
 
-    def __init__(self, node, forward_to=None, bind=None):
+
+class Postfix:
+    """A mail server on ports 25, 587 and 465 of a machine. forward_to: the address it relays all mail to; without it
+    mail for lab.example goes into a mailbox that messages() reads. tls: a Certificate, for STARTTLS on 25 and 587 and TLS
+    on 465, which else is plain. listen: addresses, more: lines for main.cf."""
+
+    def __init__(self, node, forward_to=None, bind=None, tls=None, listen=("",), more=""):
         self.node, self.root = node, fetch()
         self.dir = node.lab.dir / f"postfix-{node.name}"
+        self.box = Mailbox(self.dir / "mail/inbox")
+        self._tls = tls
+        self._listen = listen
+        self._more = more + (TLS.format(cert=tls.cert, key=tls.key) if tls else "")
         self._prepare(forward_to, bind or {})
         command = f"mount --bind {self.dir}/passwd /etc/passwd && mount --bind {self.dir}/group /etc/group && " \
                   f"exec {self.root}/usr/lib/postfix/sbin/master -d -c {self.dir}/conf"
@@ -141,8 +159,12 @@ class Postfix:
         delivery = delivery.format(domain=DOMAIN, dir=self.dir, uid=UID, gid=GID, forward_to=forward_to)
         (conf / "main.cf").write_text(MAIN_CF.format(
             root=self.root, conf=conf, dir=self.dir, name=self.node.name, domain=DOMAIN, delivery=delivery,
-            bind4=bind.get(4, ""), bind6=bind.get(6, "")))
-        (conf / "master.cf").write_text(MASTER_CF)
+            bind4=bind.get(4, ""), bind6=bind.get(6, ""), more=self._more))
+        wrapper = " -o smtpd_tls_wrappermode=yes" if self._tls else ""
+        hosts = [f"[{a}]:" if ":" in a else a and a + ":" for a in self._listen]
+        (conf / "master.cf").write_text(MASTER_CF.format(listeners="\n".join(
+            f"{host}{port} inet n - n - 600 smtpd{wrapper if port == 465 else ''}" for host in hosts
+            for port in (25, 587, 465))))
         shutil.copy(self.root / "usr/share/postfix/dynamicmaps.cf", conf)
         passwd = pathlib.Path("/etc/passwd").read_text() + f"postfix:x:{UID}:{GID}::/:/usr/sbin/nologin\n"
         group = pathlib.Path("/etc/group").read_text() + f"postfix:x:{GID}:\npostdrop:x:{DROP_GID}:\n"
@@ -184,11 +206,15 @@ def _without_postfix(text):
     return [line for n, line in enumerate(lines) if last[line.split(":", 1)[0]] == n]
 
 
+def swaks_program():
+    root = fetch()
+    return ["perl", f"-I{root}/usr/share/perl5", *(f"-I{p}" for p in root.glob("usr/lib/*/perl5/*")),
+            root / "usr/bin/swaks"]
+
+
 def swaks(node, source, server, subject, port=25, timeout=5, more=()):
     """One mail by swaks; CompletedProcess, 0 when the server took it."""
-    root = fetch()
-    perl = ["perl", f"-I{root}/usr/share/perl5", *(f"-I{p}" for p in root.glob("usr/lib/*/perl5/*"))]
-    return node.run(*perl, root / "usr/bin/swaks", "--server", server, "--port", port, "--local-interface", source,
+    return node.run(*swaks_program(), "--server", server, "--port", port, "--local-interface", source,
                     *(["-6"] if ":" in server else []),
                     "--from", f"user@{DOMAIN}", "--to", f"inbox@{DOMAIN}", "--helo", f"client.{DOMAIN}",
                     "--header", f"Subject: {subject}", "--body", f"This is {subject}.", "--timeout", timeout,
