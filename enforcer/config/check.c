@@ -4,6 +4,7 @@
  * zero here and skipped. */
 #include "enforcer/config/draft.h"
 #include "enforcer/config/overlap.h"
+#include "enforcer/config/traps.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,4 +130,5 @@ void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
     check_event_paths(reader, config);
     enf_overlap_check(reader, config);
     enf_overrides_check(reader, draft);
+    enf_traps_check(reader, draft);
 }

@@ -294,11 +294,28 @@ static void note_restart(const struct enf_config *old, const struct enf_config *
         note(changes, "control.socket: takes effect at the next start");
     if (old->max_subscribers != new->max_subscribers)
         note(changes, "detector.max_subscribers: takes effect at the next start");
+}
+
+/* Counters of the worker that have settings of their own. Without memory the old limits of the governor hold.
+ */
+static void new_counters(struct enf_daemon *d, const struct enf_config *old, const struct enf_config *new,
+                         json_t *changes)
+{
+    uint32_t convictions = new->quarantine.governor.convictions;
+    uint64_t per_ms = new->quarantine.governor.per_ms;
+    int err = 0;
+
+    pthread_mutex_lock(&d->worker.lock);
     if (old->aggregate_ms != new->aggregate_ms)
-        note(changes, "aggregate: takes effect at the next start");
-    if (old->quarantine.governor.convictions != new->quarantine.governor.convictions ||
-        old->quarantine.governor.per_ms != new->quarantine.governor.per_ms)
-        note(changes, "quarantine.governor: takes effect at the next start");
+        err = enf_aggregate_set_interval(d->worker.aggregate, new->aggregate_ms);
+    if (err == 0 &&
+        (old->quarantine.governor.convictions != convictions || old->quarantine.governor.per_ms != per_ms))
+        err = enf_governor_configure(d->worker.governor, convictions, per_ms);
+    pthread_mutex_unlock(&d->worker.lock);
+    if (err < 0) {
+        note(changes, "quarantine.governor: no memory, takes effect at the next start");
+        enf_log_line("config", "the governor's limits stay as they were: %s", strerror(-err));
+    }
 }
 
 static void note_changes(const char *before, const char *after, const struct enf_config *old,
@@ -381,6 +398,7 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
     d->running = running;
     d->mode = mode;
     enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);
+    new_counters(d, old->config, running->config, changes);
     err = enf_install_relays(d); /* the view as well: nothing points to the old configuration any more */
     if (err < 0)
         enf_log_line("kernel", "relays could not be written: %s", strerror(-err));

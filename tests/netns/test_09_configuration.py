@@ -2,6 +2,7 @@
 """9. Bad configurations are refused with the exact message, and a reload with a bad file leaves the old one in force."""
 import json
 import signal
+import time
 import subprocess
 
 import pytest
@@ -131,6 +132,45 @@ def test_reload_counts_at_once(gate, family):
     gate.daemon.write(gate.config)
     gate.daemon.ok("reload")
     wait_for("mail of the group that is none again", lambda: gate.passes(sub, gate.syn(sub)) == [True])
+
+
+def test_reload_of_aggregate_and_governor(gate):
+    """Both count at once: an hour's summary comes when the interval is a second again, and one conviction trips the governor."""
+    def reload(**changes):
+        gate.daemon.write(merged(gate.config, changes))
+        return gate.daemon.ok("reload")["changes"]
+
+    quiet, loud = gate.fresh("residential", 4), gate.fresh("residential", 4)
+    assert not any("next start" in c for c in reload(aggregate="1h"))
+    gate.syns(quiet, 2)
+    gate.probe()
+    mark = gate.daemon.mark()
+    time.sleep(3)  # an interval of a second would have passed
+    assert not gate.daemon.events("egress-blocked", quiet.name, mark)
+    reload()
+    gate.daemon.wait_event("egress-blocked", quiet.name, since=mark)
+
+    reload(quarantine={"governor": {"convictions": 1, "per": "1h"}})
+    for sub in (gate.fresh("residential", 4), loud):
+        gate.syns(sub, 21)
+        gate.daemon.wait_event("zombie-detected", sub.name)
+    gate.daemon.wait_event("governor-tripped", since=mark)
+    assert not gate.is_quarantined(loud)
+    gate.daemon.ok("governor", "reset")
+    assert not any("next start" in c for c in reload())
+
+
+def test_reload_names_what_waits(gate):
+    """What only a start can change is named in the answer."""
+    folder = gate.daemon.dir / "elsewhere"
+    gate.daemon.write(merged(gate.config, {"state": str(folder), "control": {"socket": str(folder / "c.sock")},
+                                           "detector": {"max_subscribers": 5}}))
+    changes = gate.daemon.ok("reload")["changes"]
+    for key in ("state", "control.socket", "detector.max_subscribers"):
+        assert any(c.startswith(key + ": takes effect at the next start") for c in changes), changes
+    assert gate.daemon.call("status")["detector"]["capacity"] != 5
+    gate.daemon.write(gate.config)
+    gate.daemon.ok("reload")
 
 
 def test_events_are_whole(gate):

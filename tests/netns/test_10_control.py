@@ -203,18 +203,14 @@ def test_greedy_clients_wait_for_others(gate):
             client.close()
 
 
-def test_ruleset_is_shown_without_noise(gate):
+def test_ruleset_is_shown_without_noise(make_gate, monkeypatch):
     """libnftables complains on stderr about xt targets that it has no extension for; the log has our own lines only."""
-    gate.daemon.stop()
-    os.environ["XTABLES_LIBDIR"] = "/nonexistent"
-    try:
-        gate.daemon.start()
-    finally:
-        del os.environ["XTABLES_LIBDIR"]
-    before = len(gate.daemon.log())
-    assert "chain shard" in gate.daemon.call("ruleset.show")["ruleset"]
-    gate.daemon.ok("reload")
-    assert gate.daemon.log()[before:] == ""
+    monkeypatch.setenv("XTABLES_LIBDIR", "/nonexistent")
+    daemon = make_gate().start().daemon
+    before = len(daemon.log())
+    assert "chain shard" in daemon.call("ruleset.show")["ruleset"]
+    daemon.ok("reload")
+    assert daemon.log()[before:] == ""
 
 
 def test_subscribers_that_never_read(gate):

@@ -326,6 +326,18 @@ static const struct row together_rows[] = {
      "1: groups[0].subscribers[100.0.0.0/8]: expected an address or a prefix inside the group's prefixes, "
      "found "
      "100.0.0.0/8\n"},
+    {"traps that are relays or smarthosts",
+     "relays: [{addresses: [192.0.2.0/24], interface: eth2}]\n"
+     "smarthosts: [{addresses: [198.51.100.1]}, {addresses: [203.0.113.0/25, \"2001:db8:5::/48\"]}]\n"
+     "detector: {traps: [203.0.113.200, 192.0.2.7]}\n"
+     "groups:\n- name: a\n  prefixes: [100.64.0.0/10]\n  detector: {traps: [203.0.113.127]}\n"
+     "  subscribers:\n    100.64.7.1: {detector: {traps: [203.0.113.128, \"2001:db8:5::25\"]}}\n",
+     "3: detector.traps[1]: expected an address that is no relay and no smarthost, found 192.0.2.7, which is "
+     "in relays[0].addresses[0]\n"
+     "7: groups[0].detector.traps[0]: expected an address that is no relay and no smarthost, found "
+     "203.0.113.127, which is in smarthosts[1].addresses[0]\n"
+     "9: groups[0].subscribers[100.64.7.1].detector.traps[1]: expected an address that is no relay and no "
+     "smarthost, found 2001:db8:5::25, which is in smarthosts[1].addresses[1]\n"},
     {"settings of another group's subscriber",
      GROUP "subscribers: {100.64.7.1: {}}},\n  {name: b, prefixes: [100.64.7.0/24]}]\n",
      "1: groups[0].subscribers[100.64.7.1]: expected an address or a prefix of this group, found 100.64.7.1 "
