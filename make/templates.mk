@@ -1,5 +1,5 @@
 # nft-templates/ become arrays in the kernel room: the daemon must not depend on files that can be missing or changed.
-TEMPLATES := table family length group
+TEMPLATES := table family length group worker
 $(BUILD)/gen/templates.c: $(foreach t,$(TEMPLATES),nft-templates/$(t).nft)
 	@mkdir -p $(@D)
 	$(call say,GEN,$@)

@@ -17,9 +17,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define BURST       32
-#define COPY_RANGE  2048 /* SMTP commands fit; of a bulk segment the rest is of no interest */
-#define BUFFER_LEN  (COPY_RANGE + 1024)
+#define BURST ENF_QUEUE_BURST
+/* Whole packets, also those that the kernel joined (GSO): a dialogue is read up to its budget, and only the
+ * first packets of a flow come at all. What is not there costs nothing. */
+#define COPY_RANGE (65535 - 4)
+/* Of a buffer. No multiple of 4096: else all 32 would fight for the same lines of the cache. */
+#define BUFFER_LEN  (COPY_RANGE + 5 + 1088)
 #define VERDICT_LEN 64 /* one verdict message */
 #define MAX_LEN     16384
 #define SOCKET_LEN  (MAX_LEN * 4096)
@@ -28,6 +31,8 @@ struct enf_queue {
     struct mnl_socket *socket;
     uint16_t number;
     bool fail_open;
+    bool have_id;
+    uint32_t last_id;
     struct enf_queue_stats stats;
     struct mmsghdr messages[BURST];
     struct iovec vectors[BURST];
@@ -35,22 +40,34 @@ struct enf_queue {
     uint8_t *verdicts;
 };
 
-static size_t put_verdict(struct enf_queue *queue, uint8_t *at, uint32_t id, bool pass)
+/* What one recvmmsg brought. */
+struct burst {
+    struct enf_kernel_packet packets[BURST];
+    uint32_t ids[BURST];
+    bool pass[BURST];
+    size_t len;
+    bool whole; /* nothing in it was unreadable */
+};
+
+static size_t put_verdict(struct enf_queue *queue, uint8_t *at, int type, uint32_t id, bool pass)
 {
-    struct nlmsghdr *h = nfq_nlmsg_put((char *)at, NFQNL_MSG_VERDICT, queue->number);
+    struct nlmsghdr *h = nfq_nlmsg_put((char *)at, type, queue->number);
 
     nfq_nlmsg_verdict_put(h, (int)id, pass ? NF_ACCEPT : NF_DROP);
-    if (pass)
-        queue->stats.accepted++;
-    else
-        queue->stats.dropped++;
     return NLMSG_ALIGN(h->nlmsg_len);
 }
 
-/* The verdict on the packet of one datagram, written to `at`: its length, or 0 where there is no packet.
- * Without fn the queue's own fail mode decides. */
-static size_t judge(struct enf_queue *queue, const uint8_t *data, size_t len, enf_queue_fn fn, void *ctx,
-                    uint8_t *at)
+/* The kernel numbers what it queues: a number that never came is a message that found the socket full. */
+static void count_gap(struct enf_queue *queue, uint32_t id)
+{
+    if (queue->have_id && id - queue->last_id > 1 && id - queue->last_id < INT32_MAX)
+        queue->stats.lost += id - queue->last_id - 1;
+    queue->have_id = true;
+    queue->last_id = id;
+}
+
+/* Takes one datagram into the burst, where it is a packet. */
+static void take(struct enf_queue *queue, const uint8_t *data, size_t len, struct burst *burst)
 {
     struct enf_queue_message queued;
     struct enf_message message;
@@ -58,41 +75,76 @@ static size_t judge(struct enf_queue *queue, const uint8_t *data, size_t len, en
 
     if (!enf_message_next(&data, data + len, &message)) {
         queue->stats.malformed++;
-        return 0;
+        burst->whole = false;
+        return;
     }
     /* A verdict that the kernel refuses is the one that it answers: the packet is gone, with its interface
      * perhaps. */
     if (enf_message_answer(&message, &error)) {
         queue->stats.failed += error < 0;
-        return 0;
+        return;
     }
     if (!enf_queue_message_read(&message, &queued) || !queued.have_id) {
         queue->stats.malformed++;
-        return 0;
+        burst->whole = false;
+        return;
     }
+    count_gap(queue, queued.id);
     queue->stats.packets++;
-    return put_verdict(queue, at, queued.id, fn ? fn(ctx, &queued.packet) : queue->fail_open);
+    burst->packets[burst->len] = queued.packet;
+    burst->ids[burst->len++] = queued.id;
 }
 
-static void send_verdicts(struct enf_queue *queue, size_t len, size_t count)
+static bool all_equal(const struct burst *burst)
 {
+    for (size_t i = 1; i < burst->len; i++) {
+        if (burst->pass[i] != burst->pass[0])
+            return false;
+    }
+    return true;
+}
+
+/* One message where all agree: it speaks for every packet up to its number, so none may be left out. */
+static size_t put_verdicts(struct enf_queue *queue, const struct burst *burst)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < burst->len; i++) {
+        queue->stats.accepted += burst->pass[i];
+        queue->stats.dropped += !burst->pass[i];
+    }
+    if (burst->len > 1 && burst->whole && all_equal(burst))
+        return put_verdict(queue, queue->verdicts, NFQNL_MSG_VERDICT_BATCH, burst->ids[burst->len - 1],
+                           burst->pass[0]);
+    for (size_t i = 0; i < burst->len; i++)
+        len +=
+            put_verdict(queue, queue->verdicts + len, NFQNL_MSG_VERDICT, burst->ids[i], burst->pass[i]);
+    return len;
+}
+
+static void send_verdicts(struct enf_queue *queue, const struct burst *burst)
+{
+    size_t len = put_verdicts(queue, burst);
     ssize_t sent;
 
     do {
         sent = mnl_socket_sendto(queue->socket, queue->verdicts, len);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
-        queue->stats.failed += count;
+        queue->stats.failed += burst->len;
 }
 
-/* Packets that came between the kernel's steps of setting the queue up: none may wait for ever. */
+/* Packets that came between the kernel's steps of setting the queue up: none may wait for ever. The fail mode
+ * decides. */
 static void judge_early(void *ctx, const uint8_t *data, size_t len)
 {
     struct enf_queue *queue = ctx;
-    size_t verdict_len = judge(queue, data, len, NULL, NULL, queue->verdicts);
+    struct burst burst = {.whole = true};
 
-    if (verdict_len > 0)
-        send_verdicts(queue, verdict_len, 1);
+    take(queue, data, len, &burst);
+    burst.pass[0] = queue->fail_open;
+    if (burst.len > 0)
+        send_verdicts(queue, &burst);
 }
 
 static int bind_queue(struct enf_queue *queue)
@@ -188,7 +240,7 @@ int enf_queue_fd(const struct enf_queue *queue)
 int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx)
 {
     int got = recvmmsg(enf_queue_fd(queue), queue->messages, BURST, MSG_DONTWAIT, NULL);
-    size_t len = 0, count = 0;
+    struct burst burst;
 
     if (got < 0) {
         if (errno == ENOBUFS) {
@@ -197,15 +249,15 @@ int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx)
         }
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     }
-    for (int i = 0; i < got; i++) {
-        size_t verdict_len = judge(queue, queue->vectors[i].iov_base, queue->messages[i].msg_len, fn, ctx,
-                                   queue->verdicts + len);
-        len += verdict_len;
-        count += verdict_len > 0;
+    burst.len = 0;
+    burst.whole = true;
+    for (int i = 0; i < got; i++)
+        take(queue, queue->vectors[i].iov_base, queue->messages[i].msg_len, &burst);
+    if (burst.len > 0) {
+        fn(ctx, burst.packets, burst.len, burst.pass);
+        send_verdicts(queue, &burst);
     }
-    if (count > 0)
-        send_verdicts(queue, len, count);
-    return (int)count;
+    return (int)burst.len;
 }
 
 struct enf_queue_stats enf_queue_stats(const struct enf_queue *queue)

@@ -6,12 +6,11 @@
 #include "enforcer/kernel/ruleset_build.h"
 #include "enforcer/kernel/ruleset_sets.h"
 #include "enforcer/kernel/ruleset_text.h"
+#include "enforcer/kernel/ruleset_workers.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-#define LOG_SNAPLEN 192 /* IP header, some IPv6 extension headers, TCP header */
 
 /* As nft writes it: whole seconds, at least one (0 would be none), at most what a configuration may say. */
 static void set_seconds(struct enf_builder *b, const char *name, uint64_t ms)
@@ -131,6 +130,7 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     enf_builder_setf(&b, "reverse", "%s daddr . tcp dport . %s saddr . tcp sport", ip, ip);
     enf_builder_set(&b, "later_fragment", v4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0");
     set_subscriber(&b, "source64", family, v4 ? 32 : 64);
+    enf_workers_family(&b, family);
     enf_sets_family(&b, family);
     set_lengths(&b, family);
     set_groups(&b, family);
@@ -179,16 +179,14 @@ static void set_table(struct enf_builder *b)
     enf_builder_set(b, "antispoof", antispoof_name(spec->antispoof));
     enf_builder_set(b, "drop", spec->observe ? "accept" : "drop");
     enf_builder_set(b, "priority", "filter - 10");
-    enf_builder_setf(b, "log", "group %u snaplen %u queue-threshold 32", ENF_LOG_GROUP, LOG_SNAPLEN);
-    enf_builder_setf(b, "log_copy", "group %u snaplen 512 queue-threshold 32", ENF_LOG_GROUP);
     enf_builder_set(b, "log_limit", "limit rate 2000/second burst 2000 packets");
     enf_builder_set(b, "log_limit_full", "limit rate 10/second burst 10 packets");
-    enf_builder_setf(b, "queue", "%u", spec->queue);
     enf_builder_set(b, "bypass", spec->fail_open ? " bypass" : "");
-    enf_builder_set(b, "queue_end", spec->fail_open ? "accept" : "drop");
+    enf_builder_set(b, "queue_end", spec->fail_open || spec->observe ? "accept" : "drop");
     /* A bucket of that window is full again after it; a minute on top. */
     uint64_t window_ms = spec->meter_window_ms > ENF_DURATION_MAX ? ENF_DURATION_MAX : spec->meter_window_ms;
     set_seconds(b, "meter_timeout", window_ms + 60000);
+    enf_workers_table(b);
     enf_sets_table(b);
     set_families(b);
 }

@@ -13,6 +13,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,28 +119,43 @@ static struct nftnl_expr *xt_expr(uint16_t queue, bool bypass)
     return expr; /* NOLINT(clang-analyzer-unix.Malloc): info is the expression's now */
 }
 
-/* insert rule inet enforcer shard … : in front of the verdict that stands there for a missing queue. */
-static int insert_rule(struct enf_kernel *kernel, struct nftnl_expr *expr)
+/* insert rule inet enforcer queueN … : in front of the verdict that stands there for a missing queue. */
+static int put_rule(struct enf_batch *batch, unsigned worker, struct nftnl_expr *expr)
 {
     struct nftnl_rule *rule = expr ? nftnl_rule_alloc() : NULL;
-    struct enf_batch batch;
+    char chain[32];
 
     if (!rule) {
         if (expr)
             nftnl_expr_free(expr);
         return -ENOMEM;
     }
+    snprintf(chain, sizeof chain, "queue%u", worker);
     nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, ENF_TABLE);
-    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, "shard");
+    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chain);
     nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
     nftnl_rule_add_expr(rule, expr);
-    enf_batch_begin(&batch, &kernel->nl);
-    struct nlmsghdr *h = enf_batch_message(&batch, NFT_MSG_NEWRULE, NFPROTO_INET, NLM_F_CREATE, RULE_ROOM);
+    struct nlmsghdr *h = enf_batch_message(batch, NFT_MSG_NEWRULE, NFPROTO_INET, NLM_F_CREATE, RULE_ROOM);
     if (h) {
         nftnl_rule_nlmsg_build_payload(h, rule);
-        enf_batch_message_end(&batch);
+        enf_batch_message_end(batch);
     }
     nftnl_rule_free(rule);
+    return 0;
+}
+
+/* All workers' statements, or none. */
+static int insert_rules(struct enf_kernel *kernel, struct nftnl_expr *(*expr)(uint16_t, bool), uint16_t first,
+                        uint16_t workers, bool bypass)
+{
+    struct enf_batch batch;
+    int err = 0;
+
+    enf_batch_begin(&batch, &kernel->nl);
+    for (uint16_t i = 0; err == 0 && i < workers; i++)
+        err = put_rule(&batch, i, expr((uint16_t)(first + i), bypass));
+    if (err < 0)
+        batch.err = err;
     return enf_batch_commit(&batch);
 }
 
@@ -151,20 +167,20 @@ static int what_is_missing(struct enf_kernel *kernel)
     int err = enf_names_read(&kernel->nl, ENF_KIND_CHAIN, &chains);
 
     if (err == 0)
-        err = enf_names_have(&chains, "shard", strlen("shard")) ? -EOPNOTSUPP : -ENOENT;
+        err = enf_names_have(&chains, "queue0", strlen("queue0")) ? -EOPNOTSUPP : -ENOENT;
     enf_names_clear(&chains);
     return err;
 }
 
-int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass,
+int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass,
                              enum enf_kernel_queue *out)
 {
     enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_NATIVE;
-    int err = insert_rule(kernel, native_expr(queue, bypass));
+    int err = insert_rules(kernel, native_expr, first, workers, bypass);
 
     if (err == -ENOENT || err == -EOPNOTSUPP) {
         kind = ENF_KERNEL_QUEUE_XT;
-        err = insert_rule(kernel, xt_expr(queue, bypass));
+        err = insert_rules(kernel, xt_expr, first, workers, bypass);
     }
     if (err == 0)
         *out = kind;

@@ -9,6 +9,7 @@ extern const char enf_template_table[];
 extern const char enf_template_family[];
 extern const char enf_template_length[];
 extern const char enf_template_group[];
+extern const char enf_template_worker[];
 
 /* One name of a template. For `%if NAME` a value of NULL or "" is false. */
 struct enf_template_var {

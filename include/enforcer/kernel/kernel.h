@@ -98,7 +98,8 @@ enum enf_kernel_queue {
 };
 const char *enf_kernel_queue_name(enum enf_kernel_queue kind);
 
-/* Puts the queue statement in front of chain shard: native where the kernel has it, else the xt target; says
- * which. -EOPNOTSUPP where the kernel has neither. */
-int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t queue, bool bypass,
+/* Puts a queue statement in front of each chain queue0, queue1 … for queue first, first + 1 …, all in one
+ * transaction: native where the kernel has it, else the xt target; says which. -EOPNOTSUPP where the kernel
+ * has neither. */
+int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass,
                              enum enf_kernel_queue *out);

@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 #define ENF_TABLE     "enforcer"
-#define ENF_LOG_GROUP 2525 /* of NFLOG; fixed: one daemon a network namespace */
+#define ENF_LOG_GROUP 2525 /* of NFLOG, the first worker's; fixed: one daemon a network namespace */
+#define ENF_RULESET_WORKERS_MAX 16
 
 enum enf_ruleset_antispoof {
     ENF_RULESET_ANTISPOOF_OFF,
@@ -64,7 +65,8 @@ struct enf_ruleset_spec {
     bool drop_source_port_25;
     bool stateless;
     enum enf_ruleset_antispoof antispoof;
-    uint16_t queue;
+    uint16_t queue;   /* the first worker's; the others follow */
+    uint16_t workers; /* 0 or 1: one; up to ENF_RULESET_WORKERS_MAX */
     bool fail_open;
     bool automatic;               /* the meter may quarantine */
     uint64_t meter_quarantine_ms; /* for how long, until the daemon says otherwise */

@@ -55,6 +55,7 @@ struct enf_queue_stats {
     uint64_t accepted;
     uint64_t dropped;  /* by our verdict */
     uint64_t overruns; /* ENOBUFS */
+    uint64_t lost;     /* queued by the kernel and never received: the socket was full. The fail mode's verdict */
     uint64_t malformed;
     uint64_t failed; /* verdicts that the kernel did not take */
 };
@@ -68,10 +69,11 @@ int enf_queue_open(uint16_t queue, bool fail_open, struct enf_queue **out);
 int enf_queue_set_fail_open(struct enf_queue *queue, bool fail_open);
 void enf_queue_close(struct enf_queue **queue);
 int enf_queue_fd(const struct enf_queue *queue);
-/* The verdict on one packet: true lets it pass. */
-typedef bool (*enf_queue_fn)(void *ctx, const struct enf_kernel_packet *packet);
-/* Reads a burst (up to 32), asks fn, sends all verdicts at once. Number of packets, or -errno. A packet that
- * cannot be read gets the verdict of fn with len 0. */
+/* The verdicts on the packets of a burst, in the order they came: pass[i] lets packets[i] pass; fn writes
+ * all. One that cannot be read has len 0. */
+#define ENF_QUEUE_BURST 32
+typedef void (*enf_queue_fn)(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass);
+/* Reads a burst, asks fn, sends all verdicts at once. Number of packets, 0 where there was none, or -errno. */
 int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx);
 struct enf_queue_stats enf_queue_stats(const struct enf_queue *queue);
 

@@ -549,7 +549,7 @@ static void test_table_missing(void **state)
         assert_int_equal(enf_kernel_singles_left(k->kernel, &subscriber, 1, &left), -ENOENT);
         assert_int_equal(enf_kernel_read_counters(k->kernel, on_counter, &counters), -ENOENT);
         assert_int_equal(enf_kernel_rule_count(k->kernel, &rules), -ENOENT);
-        assert_int_equal(enf_kernel_queue_install(k->kernel, 0, false, &kind), -ENOENT);
+        assert_int_equal(enf_kernel_queue_install(k->kernel, 0, 1, false, &kind), -ENOENT);
         assert_int_equal(counters + (int)rules, 0);
         bed_load_text(k->text);
         assert_int_equal(put(k, single("100.64.0.7", HOUR)), 0);

@@ -52,12 +52,14 @@ static void on_log(void *ctx, enum enf_log_reason reason, const struct enf_kerne
     note(ctx, reason, packet);
 }
 
-static bool on_queue(void *ctx, const struct enf_kernel_packet *packet)
+static void on_queue(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass)
 {
     struct seen *seen = ctx;
 
-    note(seen, ENF_LOG_UNKNOWN, packet);
-    return seen->pass;
+    for (size_t i = 0; i < len; i++) {
+        note(seen, ENF_LOG_UNKNOWN, &packets[i]);
+        pass[i] = seen->pass;
+    }
 }
 
 static bool readable(int fd)
@@ -147,7 +149,7 @@ static int router_close(void **state)
 static enum enf_kernel_queue install_queue(struct router *router, bool bypass)
 {
     enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_XT;
-    int err = enf_kernel_queue_install(router->kernel.kernel, QUEUE, bypass, &kind);
+    int err = enf_kernel_queue_install(router->kernel.kernel, QUEUE, 1, bypass, &kind);
 
     if (err == -EOPNOTSUPP) {
         print_message("skipped: this kernel has neither `queue` nor NFQUEUE\n");
@@ -504,7 +506,7 @@ static void test_queue_burst(void **state)
         assert_true(wire_receives(&router->upstream, (uint16_t)(6000 + i), 5000));
     wire_send(&router->subscriber, &(struct wire_packet){INSPECTED, 6000, REMOTE, 25, "A", 3900});
     assert_int_equal(read_queue(queue, &seen, 201), 201);
-    assert_int_equal(seen.lens[200], 2048);
+    assert_int_equal(seen.lens[200], 3940);
     assert_true(wire_receives(&router->upstream, 6000, 5000));
     struct enf_queue_stats stats = enf_queue_stats(queue);
     assert_int_equal(stats.accepted, 201);
@@ -512,14 +514,15 @@ static void test_queue_burst(void **state)
     enf_queue_close(&queue);
 }
 
-static bool unplug(void *ctx, const struct enf_kernel_packet *packet)
+static void unplug(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass)
 {
     struct ifreq request = {.ifr_flags = 0};
 
     (void)ctx;
-    (void)packet;
+    (void)packets;
+    for (size_t i = 0; i < len; i++)
+        pass[i] = true;
     wire_ioctl("up0", SIOCSIFFLAGS, &request);
-    return true;
 }
 
 /* The interface goes while a packet waits: the verdict is refused, and counted as that. */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Each subscriber's packets and copies to one worker, by a hash in the kernel. */
+#include "enforcer/kernel/ruleset_workers.h"
+
+#include "enforcer/kernel/ruleset_text.h"
+
+#include <stdlib.h>
+
+#define LOG_SNAPLEN  192 /* IP header, some IPv6 extension headers, TCP header */
+#define COPY_SNAPLEN 512
+/* Fixed: both directions and all chains must agree, and a reload must not move subscribers. Who picks
+ * addresses to meet in one worker gains nothing but that worker's company. */
+#define HASH_SEED "0x25c0ffee"
+
+static unsigned workers(const struct enf_builder *b)
+{
+    return b->plan->spec->workers > 1 ? b->plan->spec->workers : 1;
+}
+
+static void set_log(struct enf_builder *b, const char *name, unsigned worker, unsigned snaplen)
+{
+    enf_builder_setf(b, name, "group %u snaplen %u queue-threshold 32", ENF_LOG_GROUP + worker, snaplen);
+}
+
+static int render_worker(const struct enf_builder *up, unsigned worker, FILE *out)
+{
+    const struct enf_ruleset_spec *spec = up->plan->spec;
+    struct enf_builder b;
+
+    enf_builder_init(&b, up->plan, up);
+    enf_builder_setf(&b, "worker", "%u", worker);
+    enf_builder_setf(&b, "queue", "%u", spec->queue + worker);
+    enf_builder_flag(&b, "queued", !spec->observe);
+    set_log(&b, "log", worker, LOG_SNAPLEN);
+    set_log(&b, "log_copy", worker, COPY_SNAPLEN);
+    enf_builder_render(&b, enf_template_worker, out);
+    enf_builder_clear(&b);
+    return b.err;
+}
+
+void enf_workers_table(struct enf_builder *b)
+{
+    struct enf_value v;
+
+    set_log(b, "log", 0, LOG_SNAPLEN);
+    enf_builder_flag(b, "sharded", workers(b) > 1);
+    enf_builder_setf(b, "workers", "%u", workers(b));
+    enf_builder_set(b, "hash_seed", HASH_SEED);
+    FILE *out = enf_builder_begin(b, &v);
+    for (unsigned i = 0; out && i < workers(b); i++)
+        fprintf(out, "  counter queue%u { }\n", i);
+    enf_builder_end(b, "worker_counters", out, &v);
+    out = enf_builder_begin(b, &v);
+    for (unsigned i = 0; out && i < workers(b); i++)
+        enf_builder_fail(b, render_worker(b, i, out));
+    enf_builder_end(b, "worker_chains", out, &v);
+}
+
+/* The shortest subscriber: all longer ones lie inside one of these, so that one length serves all chains. */
+static uint8_t hash_bits(const struct enf_builder *b, enum enf_family family)
+{
+    const uint8_t *lengths;
+    size_t len = enf_plan_lengths(b->plan, family, &lengths);
+    uint8_t bits = family == ENF_FAMILY_V4 ? 32 : 64;
+
+    for (size_t i = 0; i < len; i++)
+        bits = lengths[i] < bits ? lengths[i] : bits;
+    return bits;
+}
+
+static void set_hash(struct enf_builder *b, const char *name, enum enf_family family, const char *dir)
+{
+    struct enf_value v;
+    FILE *out = enf_builder_begin(b, &v);
+
+    if (out)
+        enf_text_subscriber(out, family, dir, hash_bits(b, family));
+    enf_builder_end(b, name, out, &v);
+}
+
+static void set_map(struct enf_builder *b, const char *name, const char *chain)
+{
+    struct enf_value v;
+    FILE *out = enf_builder_begin(b, &v);
+
+    for (unsigned i = 0; out && i < workers(b); i++)
+        fprintf(out, "%s%u : goto %s%u", i ? ", " : "", i, chain, i);
+    enf_builder_end(b, name, out, &v);
+}
+
+static void set_tell(struct enf_builder *b, const char *name, const char *what, const char *suffix)
+{
+    if (workers(b) > 1)
+        enf_builder_setf(b, name, "jump tell_%s%s", what, suffix);
+    else
+        enf_builder_setf(b, name, "log prefix \"enf:%s\" group %u snaplen %u queue-threshold 32", what,
+                         ENF_LOG_GROUP, LOG_SNAPLEN);
+}
+
+void enf_workers_family(struct enf_builder *b, enum enf_family family)
+{
+    const char *suffix = family == ENF_FAMILY_V4 ? "4" : "6";
+
+    set_tell(b, "log_block", "block", suffix);
+    set_tell(b, "log_observe", "observe", suffix);
+    set_tell(b, "log_meter", "meter", suffix);
+    if (workers(b) == 1) {
+        enf_builder_set(b, "shard_source", "shard0");
+        enf_builder_set(b, "shard_destination", "shard0");
+        return;
+    }
+    enf_builder_setf(b, "shard_source", "shard_source%s", suffix);
+    enf_builder_setf(b, "shard_destination", "shard_destination%s", suffix);
+    set_hash(b, "hash_source", family, "saddr");
+    set_hash(b, "hash_destination", family, "daddr");
+    set_map(b, "shard_map", "shard");
+    set_map(b, "block_map", "log_block");
+    set_map(b, "observe_map", "log_observe");
+    set_map(b, "meter_map", "log_meter");
+}
