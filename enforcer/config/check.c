@@ -69,6 +69,14 @@ static void check_antispoof(struct enf_reader *reader, const struct enf_config *
                         config->antispoof == ENF_ANTISPOOF_STRICT ? "strict" : "groups");
 }
 
+static void check_queue(struct enf_reader *reader, const struct enf_config *config)
+{
+    if (config->queue.count > 0 && config->queue.first > UINT16_MAX - (config->queue.count - 1))
+        enf_reader_error_at(reader, "queue.first",
+                            "expected queue.first and the %u queues behind it to be at most 65535, found %u",
+                            (unsigned)config->queue.count - 1, (unsigned)config->queue.first);
+}
+
 /* As it stands in names of nft. */
 static void nft_name(const char *name, char out[ENF_NAME_LEN])
 {
@@ -125,6 +133,7 @@ void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
 
     check_interfaces(reader, config);
     check_antispoof(reader, config);
+    check_queue(reader, config);
     for (size_t i = 0; i < config->groups_len; i++)
         check_group_name(reader, config->groups, i);
     check_event_paths(reader, config);

@@ -131,7 +131,7 @@ static const struct enf_row queue_rows[] = {
     {.key = "count",
      .read = enf_read_number,
      CONFIG(queue.count),
-     .arg.range = {.min = 1, .max = 64, .only = 1}},
+     .arg.range = {.min = 1, .max = ENF_WORKERS_MAX}},
     {.key = "fail", .read = enf_read_choice, CONFIG(queue.fail), .arg.choices = fails},
 };
 static const struct enf_table queue_table = ENF_TABLE(queue_rows);

@@ -70,6 +70,7 @@ static const char *const action_names[] = {
     [ENF_EVENT_MODE_CHANGED] = "mode-changed",
     [ENF_EVENT_ACCESS_DENIED] = "access-denied",
     [ENF_EVENT_TELEMETRY_LOST] = "telemetry-lost",
+    [ENF_EVENT_TELEMETRY_RESTORED] = "telemetry-restored",
     [ENF_EVENT_GOVERNOR_TRIPPED] = "governor-tripped",
     [ENF_EVENT_GOVERNOR_RESET] = "governor-reset",
     [ENF_EVENT_COVERAGE_LOST] = "coverage-lost",

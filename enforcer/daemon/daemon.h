@@ -3,9 +3,10 @@
 #pragma once
 
 #include "enforcer/control/server.h"
+#include "enforcer/daemon/crew.h"
 #include "enforcer/daemon/report.h"
 #include "enforcer/daemon/running.h"
-#include "enforcer/daemon/worker.h"
+#include "enforcer/daemon/telemetry.h"
 #include "enforcer/kernel/kernel.h"
 #include "enforcer/policy/history.h"
 #include "enforcer/policy/quarantine.h"
@@ -65,8 +66,8 @@ struct enf_daemon {
     struct enf_quarantine_table *would; /* who would be in quarantine: told once, not again and again */
     struct enf_history *history;
     struct enf_mailbox mailbox;
-    struct enf_worker worker;
-    bool worker_open;
+    struct enf_crew crew;
+    struct enf_telemetry telemetry;
     struct enf_coverage coverage;
     uint64_t reports_lost_told;
     uint64_t pruned_ms; /* when old history was last removed; steady clock */

@@ -164,10 +164,7 @@ static bool touches_relays(const struct enf_changes *changes)
 
 static void reset_subscriber(struct enf_daemon *d, const struct enf_prefix *prefix)
 {
-    pthread_mutex_lock(&d->worker.lock);
-    enf_detector_reset(d->worker.detector, prefix);
-    enf_banned_remove(&d->worker.banned, prefix);
-    pthread_mutex_unlock(&d->worker.lock);
+    enf_crew_forget(&d->crew, prefix);
     /* The meter's element is keyed by the subscriber; a wide prefix holds more than can be named one by one.
      */
     struct enf_prefix subscriber = *prefix;

@@ -8,17 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With a queue in the kernel's table there must be somebody who listens; the listener comes first. */
-static int listen_queue(struct enf_daemon *d, const struct enf_config *config)
-{
-    struct enf_queue *queue = NULL;
-    int err = enf_queue_open(config->queue.first, config->queue.fail == ENF_FAIL_OPEN, &queue);
-
-    if (err == 0)
-        enf_worker_set_queue(&d->worker, queue);
-    return err;
-}
-
 /* Policy block and observe never depend on a queue, nor on a kernel that has one. */
 static bool needs_queue(const struct enf_config *config, enum enf_mode mode)
 {
@@ -29,23 +18,23 @@ static bool needs_queue(const struct enf_config *config, enum enf_mode mode)
     return false;
 }
 
-static int set_fail_mode(struct enf_daemon *d, const struct enf_config *config)
-{
-    pthread_mutex_lock(&d->worker.lock);
-    int err = enf_queue_set_fail_open(d->worker.queue, config->queue.fail == ENF_FAIL_OPEN);
-    pthread_mutex_unlock(&d->worker.lock);
-    return err;
-}
-
-/* The listener as the configuration wants it. A queue of another number is bound before the old one is let
- * go. */
-static int prepare_queue(struct enf_daemon *d, const struct enf_config *config)
+/* With a queue in the kernel's table there must be somebody who listens; the listener comes first. Queues of
+ * other numbers are bound before the old ones are let go. */
+static int prepare_queues(struct enf_daemon *d, const struct enf_config *config)
 {
     const struct enf_config *old = d->running->config;
+    bool fail_open = config->queue.fail == ENF_FAIL_OPEN;
+    int err = 0;
 
-    if (!d->worker.queue || config->queue.first != old->queue.first)
-        return listen_queue(d, config);
-    return config->queue.fail == old->queue.fail ? 0 : set_fail_mode(d, config);
+    if (d->crew.len == 0) /* --install: the daemon that comes later listens */
+        return 0;
+    if (!enf_crew_listens(&d->crew) || config->queue.first != old->queue.first) {
+        err = enf_crew_listen(&d->crew, config->queue.first, fail_open);
+        enf_telemetry_rebase(d);
+    } else if (config->queue.fail != old->queue.fail) {
+        err = enf_crew_set_fail_open(&d->crew, fail_open);
+    }
+    return err;
 }
 
 static int words(char **error, const char *what, int err)
@@ -72,11 +61,11 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
     d->ruleset = text;
     d->queued = needs_queue(config, mode);
     if (d->queued) {
-        err = prepare_queue(d, config);
+        err = prepare_queues(d, config);
         if (err < 0)
             return words(error, "NFQUEUE could not be bound (another program has the queue?)", err);
-        err = enf_kernel_queue_install(d->kernel, config->queue.first, config->queue.fail == ENF_FAIL_OPEN,
-                                       &d->queue_kind);
+        err = enf_kernel_queue_install(d->kernel, config->queue.first, config->queue.count,
+                                       config->queue.fail == ENF_FAIL_OPEN, &d->queue_kind);
         if (err < 0)
             return words(error,
                          "the queue statement was refused (kernel without nft queue and without xt NFQUEUE?)",
@@ -243,8 +232,10 @@ int enf_install_view(struct enf_daemon *d)
         memcpy(relays->entries, d->relays.entries, d->relays.len * sizeof *relays->entries);
     relays->len = d->relays.len;
     struct enf_worker_view view = {.running = d->running, .mode = d->mode, .relays = relays};
-    enf_worker_set_view(&d->worker, &view);
+    int err = enf_crew_set_view(&d->crew, &view);
     d->worker_relays = relays;
+    if (err < 0) /* a stuck worker may still look at the old ones */
+        return err;
     if (old) {
         enf_rangemap_clear(old);
         free(old);
@@ -375,6 +366,10 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
 
     if (err < 0)
         return reject(d, actor, errors, "out of memory");
+    if (running->config->queue.count != d->crew.len) {
+        note(changes, "queue.count: takes effect at the next start");
+        running->config->queue.count = (uint16_t)d->crew.len;
+    }
     if (new_sinks(d, running->config, text, sizeof text) < 0) {
         enf_running_free(&running);
         return reject(d, actor, errors, text);

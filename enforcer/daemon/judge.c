@@ -6,8 +6,6 @@
 #include "enforcer/inspect/packet.h"
 #include "enforcer/policy/decide.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +25,7 @@ static void look(struct enf_worker *worker, const struct enf_kernel_packet *raw,
 {
     const struct enf_running *running = worker->view.running;
 
-    *out = (struct sight){.now_ms = enf_timeline_now_ms(&worker->timeline)};
+    *out = (struct sight){.now_ms = worker->now_ms};
     out->result = enf_packet_parse(raw->data, raw->len, &out->packet);
     out->in = enf_ifmap_find(&worker->ifmap, running->config, raw->ifindex, out->now_ms);
     if (out->packet.source.family != ENF_FAMILY_NONE) {
@@ -44,7 +42,7 @@ static void post_event(struct enf_worker *worker, const struct enf_event *event)
         return; /* the mailbox counts what does not fit; without memory there is nothing left to count with */
     report->kind = ENF_REPORT_EVENT;
     report->event = *event;
-    enf_mailbox_put(worker->mailbox, report);
+    enf_mailbox_put(worker->shared->mailbox, report);
 }
 
 /* An aggregate that is due: fills in what follows from the addresses. */
@@ -131,6 +129,17 @@ static struct enf_report *make_report(const struct sight *s, const struct enf_si
     return report;
 }
 
+/* Whether automatic quarantine goes on there, this conviction counted. */
+static bool ask_governor(struct enf_worker *worker, const struct sight *s, struct enf_report *report)
+{
+    pthread_mutex_lock(&worker->shared->lock);
+    enum enf_governor_state state = enf_governor_conviction(worker->shared->governor, s->in->name, s->now_ms);
+    pthread_mutex_unlock(&worker->shared->lock);
+    report->governor_tripped = state == ENF_GOVERNOR_TRIPPED_NOW;
+    report->governor_holds = state != ENF_GOVERNOR_OPEN;
+    return state == ENF_GOVERNOR_OPEN;
+}
+
 /* May this conviction become a ban here and now? What needs history comes later, in the control thread. */
 static bool may_ban(struct enf_worker *worker, const struct sight *s, struct enf_report *report)
 {
@@ -139,10 +148,7 @@ static bool may_ban(struct enf_worker *worker, const struct sight *s, struct enf
     if (!config->quarantine.automatic || worker->view.mode == ENF_MODE_OBSERVE || !s->group ||
         s->group->policy == ENF_POLICY_OBSERVE || is_exempt(worker, &s->subscriber))
         return false;
-    enum enf_governor_state state = enf_governor_conviction(worker->governor, s->in->name, s->now_ms);
-    report->governor_tripped = state == ENF_GOVERNOR_TRIPPED_NOW;
-    report->governor_holds = state != ENF_GOVERNOR_OPEN;
-    return state == ENF_GOVERNOR_OPEN;
+    return ask_governor(worker, s, report);
 }
 
 /* Returns whether the subscriber is banned now. */
@@ -162,7 +168,7 @@ static bool convict(struct enf_worker *worker, const struct sight *s, const stru
         enf_banned_add(&worker->banned, &signal->subscriber, s->now_ms);
     }
     bool banned = report->banned;
-    enf_mailbox_put(worker->mailbox, report);
+    enf_mailbox_put(worker->shared->mailbox, report);
     return banned;
 }
 
@@ -202,12 +208,9 @@ static void on_meter(struct enf_worker *worker, const struct sight *s)
     report->kind = ENF_REPORT_METER;
     report->banned = true;
     /* The meter's convictions count like the detector's: too many of them mean that we are wrong. */
-    enum enf_governor_state state = enf_governor_conviction(worker->governor, s->in->name, s->now_ms);
-    report->governor_tripped = state == ENF_GOVERNOR_TRIPPED_NOW;
-    report->governor_holds = state != ENF_GOVERNOR_OPEN;
-    if (state == ENF_GOVERNOR_OPEN)
+    if (ask_governor(worker, s, report))
         enf_banned_add(&worker->banned, &s->subscriber, s->now_ms);
-    enf_mailbox_put(worker->mailbox, report);
+    enf_mailbox_put(worker->shared->mailbox, report);
 }
 
 static void on_full(struct enf_worker *worker, const struct sight *s)
@@ -273,47 +276,41 @@ void enf_judge_logged(void *ctx, enum enf_log_reason reason, const struct enf_ke
     }
 }
 
-bool enf_judge_queued(void *ctx, const struct enf_kernel_packet *raw)
+static bool judge_one(struct enf_worker *worker, const struct sight *s)
 {
-    struct enf_worker *worker = ctx;
-    struct sight s;
-
-    look(worker, raw, &s);
     /* What cannot be read goes the way of the fail mode: the flow is allowed by policy, only unread. */
-    if (s.result != ENF_PACKET_OK)
+    if (s->result != ENF_PACKET_OK)
         return worker->view.running->config->queue.fail == ENF_FAIL_OPEN;
-    if (s.packet.destination_port != ENF_SMTP_PORT)
+    if (s->packet.destination_port != ENF_SMTP_PORT)
         return true;
-    if (enf_banned_has(&worker->banned, &s.subscriber, s.now_ms))
+    if (enf_banned_has(&worker->banned, &s->subscriber, s->now_ms))
         return false;
-    return !account(worker, &s, false);
+    return !account(worker, s, false);
 }
 
-/* Losses of the kernel's messages: told once for what came since the last time. */
-static void tell_losses(struct enf_worker *worker, uint64_t now_ms)
+void enf_judge_queued(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass)
 {
-    struct enf_log_stats log = enf_log_stats(worker->log);
-    struct enf_queue_stats queue =
-        worker->queue ? enf_queue_stats(worker->queue) : (struct enf_queue_stats){0};
-    uint64_t all = log.lost + log.overruns + queue.overruns + queue.malformed + queue.failed;
+    const struct enf_prefix *subscribers[ENF_QUEUE_BURST];
+    struct sight sights[ENF_QUEUE_BURST];
+    struct enf_worker *worker = ctx;
+    size_t known = 0;
 
-    if (all <= worker->lost_told) {
-        worker->lost_told = all; /* the queue was replaced */
-        return;
+    /* Before the verdicts: telemetry.c counts on it. */
+    atomic_fetch_add(&worker->stats.queue_packets, len);
+    pthread_mutex_lock(&worker->lock);
+    worker->now_ms = enf_timeline_now_ms(&worker->shared->timeline);
+    for (size_t i = 0; i < len; i++) {
+        look(worker, &packets[i], &sights[i]);
+        if (sights[i].group)
+            subscribers[known++] = &sights[i].subscriber;
     }
-    struct enf_event event = {
-        .action = ENF_EVENT_TELEMETRY_LOST, .outcome = ENF_OUTCOME_FAILURE, .time_ms = now_ms};
-    event.count = all - worker->lost_told;
-    worker->lost_told = all;
-    snprintf(event.reason, sizeof event.reason,
-             "log: %" PRIu64 " messages lost, %" PRIu64 " overruns; queue: %" PRIu64 " overruns, %" PRIu64
-             " unread, %" PRIu64 " verdicts failed",
-             log.lost, log.overruns, queue.overruns, queue.malformed, queue.failed);
-    post_event(worker, &event);
+    enf_detector_prefetch(worker->detector, subscribers, known);
+    for (size_t i = 0; i < len; i++)
+        pass[i] = judge_one(worker, &sights[i]);
+    pthread_mutex_unlock(&worker->lock);
 }
 
-void enf_judge_tick(struct enf_worker *worker, uint64_t now_ms)
+void enf_judge_tick(struct enf_worker *worker)
 {
-    enf_aggregate_tick(worker->aggregate, now_ms, on_aggregate, worker);
-    tell_losses(worker, now_ms);
+    enf_aggregate_tick(worker->aggregate, worker->now_ms, on_aggregate, worker);
 }

@@ -62,6 +62,7 @@ static void on_second(uv_timer_t *timer)
                       (unsigned long long)(lost - d->reports_lost_told));
         d->reports_lost_told = lost;
     }
+    enf_telemetry_tick(d);
     prune(d);
     maybe_compare(d);
 }
@@ -81,6 +82,7 @@ static void close_walk(uv_handle_t *handle, void *arg)
 static void stop(struct enf_daemon *d)
 {
     d->stopping = true;
+    enf_telemetry_save(d);
     enf_tell_text(d, ENF_EVENT_STOPPED, ENF_OUTCOME_SUCCESS, NULL, "the kernel rules stay in place");
     enf_control_stop(&d->control);
     uv_timer_stop(&d->second);

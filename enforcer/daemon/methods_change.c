@@ -220,10 +220,8 @@ METHOD(enf_method_governor_reset)
     json_t *list = json_array();
     if (!list)
         return enf_done(NULL, result, error);
-    pthread_mutex_lock(&d->worker.lock);
-    enf_governor_each(d->worker.governor, add_interface, list);
-    enf_governor_reset(d->worker.governor, NULL);
-    pthread_mutex_unlock(&d->worker.lock);
+    enf_crew_governor_each(&d->crew, add_interface, list);
+    enf_crew_governor_reset(&d->crew);
     enf_remember_governor(d);
     int err = enf_governor_to_kernel(d);
     if (err < 0) {

@@ -121,13 +121,23 @@ static double highest_share(const struct enf_detector_view *view, const struct e
     return share;
 }
 
+struct shown {
+    struct enf_daemon *d;
+    const struct enf_prefix *subscriber;
+    const struct enf_detector_settings *settings;
+    json_t *out;
+};
+
 /* Called with the worker's lock held: the view's evidence is the detector's own. */
-static void put_counters(struct enf_daemon *d, const struct enf_prefix *subscriber,
-                         const struct enf_detector_settings *s, json_t *out)
+static void put_counters(void *ctx, const struct enf_detector_view *seen)
 {
-    struct enf_detector_view view = {0};
-    uint64_t now_ms = enf_timeline_now_ms(&d->worker.timeline);
-    bool known = enf_detector_show(d->worker.detector, subscriber, s, now_ms, &view) == 0;
+    const struct shown *shown = ctx;
+    struct enf_daemon *d = shown->d;
+    const struct enf_prefix *subscriber = shown->subscriber;
+    const struct enf_detector_settings *s = shown->settings;
+    struct enf_detector_view view = seen ? *seen : (struct enf_detector_view){0};
+    bool known = seen != NULL;
+    json_t *out = shown->out;
 
     json_object_set_new(out, "detector", settings_json(s));
     json_object_set_new(out, "windows", windows_json(&view, s, known));
@@ -174,10 +184,13 @@ METHOD(enf_method_show)
     json_object_set_new(out, "subscriber", json_string(enf_prefix_str(&subscriber, text, sizeof text)));
     json_object_set_new(out, "group", group ? json_string(group->name) : json_null());
     json_object_set_new(out, "policy", json_string(enf_policy_name(group ? group->policy : ENF_POLICY_NONE)));
-    pthread_mutex_lock(&d->worker.lock);
-    put_counters(d, &subscriber,
-                 group ? enf_group_detector(&d->running->groups, group, &given.addr) : &defaults, out);
-    pthread_mutex_unlock(&d->worker.lock);
+    struct shown shown = {
+        .d = d,
+        .subscriber = &subscriber,
+        .settings = group ? enf_group_detector(&d->running->groups, group, &given.addr) : &defaults,
+        .out = out,
+    };
+    enf_crew_show(&d->crew, &subscriber, shown.settings, put_counters, &shown);
     bool is = enf_quarantine_find(d->quarantine, &subscriber, &entry);
     json_object_set_new(out, "quarantine", is ? enf_entry_json(d, &entry) : json_null());
     enf_store_history_read(d->store, &subscriber, HISTORY_LINES, add_history, history);
@@ -207,9 +220,7 @@ METHOD(enf_method_top)
         json_decref(list);
         return enf_done(NULL, result, error);
     }
-    pthread_mutex_lock(&d->worker.lock);
-    size_t len = enf_detector_top(d->worker.detector, (enum enf_top)by, (size_t)limit, top);
-    pthread_mutex_unlock(&d->worker.lock);
+    size_t len = enf_crew_top(&d->crew, (enum enf_top)by, (size_t)limit, top);
     for (size_t i = 0; i < len; i++) {
         char text[ENF_PREFIX_STR_LEN];
         const struct enf_group *group = enf_group_find(&d->running->groups, &top[i].subscriber.addr);

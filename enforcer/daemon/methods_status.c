@@ -5,7 +5,6 @@
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +52,6 @@ static json_t *group_counters(const struct enf_group *group, const json_t *count
     return out;
 }
 
-#define SEEN_MAX 200000 /* a walk over more subscribers than that would hold the worker up */
-
 struct seen {
     const struct enf_running *running;
     uint64_t *groups;
@@ -70,24 +67,15 @@ static int count_seen(void *ctx, const struct enf_detector_top *subscriber)
     return 0;
 }
 
-/* How many subscribers of each group the detector knows; NULL where that would take too long. */
+/* How many subscribers of each group the detector knows; NULL without memory. */
 static uint64_t *subscribers_seen(struct enf_daemon *d)
 {
     struct seen seen = {.running = d->running};
-    struct enf_detector_stats stats;
 
     seen.groups = calloc(d->running->config->groups_len + 1, sizeof *seen.groups);
     if (!seen.groups)
         return NULL;
-    pthread_mutex_lock(&d->worker.lock);
-    enf_detector_stats(d->worker.detector, &stats);
-    if (stats.subscribers <= SEEN_MAX)
-        enf_detector_each(d->worker.detector, count_seen, &seen);
-    pthread_mutex_unlock(&d->worker.lock);
-    if (stats.subscribers > SEEN_MAX) {
-        free(seen.groups);
-        return NULL;
-    }
+    enf_crew_each(&d->crew, count_seen, &seen);
     return seen.groups;
 }
 
@@ -115,35 +103,37 @@ static json_t *groups_json(struct enf_daemon *d, const json_t *counters)
     return list;
 }
 
-/* What the kernel itself dropped because the queue was full or nobody read. */
-static void kernel_queue(const struct enf_daemon *d, uint64_t *full, uint64_t *user)
+static json_t *worker_json(const struct enf_worker_report *worker)
 {
-    char text[8192];
-    int fd = open("/proc/net/netfilter/nfnetlink_queue", O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-
-    if (fd >= 0)
-        close(fd);
-    *full = *user = 0;
-    if (len <= 0)
-        return;
-    text[len] = '\0';
-    enf_queue_parse_proc(text, d->running->config->queue.first, full, user);
+    return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "queue", (int)worker->queue,
+                     "log_group", (int)worker->log_group, "queue_packets", (json_int_t)worker->queue_packets,
+                     "queue_waiting", (json_int_t)worker->queue_waiting, "queue_dropped",
+                     (json_int_t)worker->queue_dropped, "queue_unread", (json_int_t)worker->queue_unread,
+                     "log_messages", (json_int_t)worker->log_messages, "log_lost",
+                     (json_int_t)worker->log_lost, "stuck", (int)worker->stuck);
 }
 
 static json_t *telemetry_json(struct enf_daemon *d)
 {
-    uint64_t full, user;
+    struct enf_worker_report sum = {0};
+    json_t *workers = json_array();
 
-    kernel_queue(d, &full, &user);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "log_messages",
-                     (json_int_t)atomic_load(&d->worker.log_messages), "log_lost",
-                     (json_int_t)atomic_load(&d->worker.log_lost), "queue_packets",
-                     (json_int_t)atomic_load(&d->worker.queue_packets), "queue_dropped",
-                     (json_int_t)full + (json_int_t)user, "queue_refused",
-                     (json_int_t)atomic_load(&d->worker.queue_dropped), "queue_unread",
-                     (json_int_t)atomic_load(&d->worker.unread), "reports_lost",
-                     (json_int_t)enf_mailbox_lost(&d->mailbox));
+    enf_telemetry_look(d);
+    for (unsigned i = 0; i < d->telemetry.len; i++) {
+        const struct enf_worker_report *worker = &d->telemetry.workers[i];
+        sum.log_messages += worker->log_messages;
+        sum.log_lost += worker->log_lost;
+        sum.queue_packets += worker->queue_packets;
+        sum.queue_dropped += worker->queue_dropped;
+        sum.queue_refused += worker->queue_refused;
+        sum.queue_unread += worker->queue_unread;
+        json_array_append_new(workers, worker_json(worker));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "log_messages", (json_int_t)sum.log_messages,
+                     "log_lost", (json_int_t)sum.log_lost, "queue_packets", (json_int_t)sum.queue_packets,
+                     "queue_dropped", (json_int_t)sum.queue_dropped, "queue_refused",
+                     (json_int_t)sum.queue_refused, "queue_unread", (json_int_t)sum.queue_unread,
+                     "reports_lost", (json_int_t)enf_mailbox_lost(&d->mailbox), "workers", workers);
 }
 
 static json_t *events_json(struct enf_daemon *d)
@@ -168,9 +158,7 @@ static json_t *governor_json(struct enf_daemon *d)
 
     if (!list)
         return NULL;
-    pthread_mutex_lock(&d->worker.lock);
-    enf_governor_each(d->worker.governor, add_tripped, list);
-    pthread_mutex_unlock(&d->worker.lock);
+    enf_crew_governor_each(&d->crew, add_tripped, list);
     return json_pack("{s:b, s:o}", "tripped", json_array_size(list) > 0, "interfaces", list);
 }
 
@@ -178,9 +166,7 @@ static json_t *detector_json(struct enf_daemon *d)
 {
     struct enf_detector_stats stats;
 
-    pthread_mutex_lock(&d->worker.lock);
-    enf_detector_stats(d->worker.detector, &stats);
-    pthread_mutex_unlock(&d->worker.lock);
+    enf_crew_detector_stats(&d->crew, &stats);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "subscribers", (json_int_t)stats.subscribers,
                      "capacity", (json_int_t)stats.max_subscribers, "evicted", (json_int_t)stats.evicted,
                      "observations", (json_int_t)stats.observations, "convictions",

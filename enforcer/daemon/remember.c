@@ -166,9 +166,7 @@ void enf_remember_governor(struct enf_daemon *d)
 
     if (!out)
         return;
-    pthread_mutex_lock(&d->worker.lock);
-    enf_governor_each(d->worker.governor, append_trip, out);
-    pthread_mutex_unlock(&d->worker.lock);
+    enf_crew_governor_each(&d->crew, append_trip, out);
     if (fclose(out) == 0) {
         int err = len > 0 ? enf_store_setting_set(d->store, "governor", text)
                           : enf_store_setting_delete(d->store, "governor");
@@ -191,7 +189,7 @@ void enf_recall_governor(struct enf_daemon *d)
             break;
         *end = '\0';
         enf_text_copy(trip.interface, sizeof trip.interface, line);
-        enf_governor_restore(d->worker.governor, &trip);
+        enf_crew_governor_restore(&d->crew, &trip);
     }
     if (enf_governor_to_kernel(d) < 0)
         enf_log_line("governor", "the kernel's meter could not be told");

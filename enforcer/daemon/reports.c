@@ -187,9 +187,7 @@ int enf_governor_to_kernel(struct enf_daemon *d)
 
     if (!g)
         return -1;
-    pthread_mutex_lock(&d->worker.lock);
-    enf_governor_each(d->worker.governor, collect_governed, g);
-    pthread_mutex_unlock(&d->worker.lock);
+    enf_crew_governor_each(&d->crew, collect_governed, g);
     int err = enf_kernel_governed_replace(d->kernel, g->names, g->len);
     free(g);
     return err;

@@ -166,6 +166,7 @@ static int render(const struct enf_running *running, enum enf_mode mode, bool re
             .stateless = c->inbound.stateless,
             .antispoof = antispoof[c->antispoof],
             .queue = c->queue.first,
+            .workers = c->queue.count,
             .fail_open = c->queue.fail == ENF_FAIL_OPEN,
             .automatic = c->quarantine.automatic,
             .meter_quarantine_ms = enf_running_first_quarantine_ms(c),

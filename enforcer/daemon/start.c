@@ -180,18 +180,19 @@ static void policy_without_state(struct enf_daemon *d)
     free(error);
 }
 
-static int open_worker(struct enf_daemon *d)
+static int open_crew(struct enf_daemon *d)
 {
-    int err = enf_worker_open(&d->worker, d->running, &d->mailbox, d->seed);
+    int err = enf_crew_open(&d->crew, d->running, &d->mailbox, d->seed);
 
     if (err == -EBUSY)
-        enf_log_line("start", "another enforcerd runs in this network namespace (NFLOG group %d is taken)",
-                     ENF_LOG_GROUP);
+        enf_log_line(
+            "start",
+            "another enforcerd runs in this network namespace (NFLOG group %d or one behind it is taken)",
+            ENF_LOG_GROUP);
     else if (err == -EPERM)
         enf_log_line("start", "no right to read the kernel's log: it takes root or CAP_NET_ADMIN");
     else if (err < 0)
-        enf_log_line("start", "the worker could not be set up: %s", strerror(-err));
-    d->worker_open = err == 0;
+        enf_log_line("start", "the workers could not be set up: %s", strerror(-err));
     return err;
 }
 
@@ -208,7 +209,7 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         return err;
     load_modules();
     enf_mailbox_init(&d->mailbox, enf_loop_wake, d);
-    err = open_worker(d); /* the second daemon of a namespace ends here, before it touched anything */
+    err = open_crew(d); /* the second daemon of a namespace ends here, before it touched anything */
     if (err == 0)
         err = open_hub(d);
     if (err == 0)
@@ -227,7 +228,7 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
     if (err == 0)
         err = open_control(d);
     if (err == 0)
-        err = enf_worker_start(&d->worker);
+        err = enf_crew_start(&d->crew);
     return err;
 }
 
@@ -245,8 +246,7 @@ static void tell_started(struct enf_daemon *d)
 
 static void tear_down(struct enf_daemon *d)
 {
-    if (d->worker_open)
-        enf_worker_stop(&d->worker);
+    enf_crew_close(&d->crew);
     if (d->hub && d->running && d->quarantine && d->would && d->history)
         enf_reports_handle(d);
     enf_loop_close(d);
@@ -296,6 +296,7 @@ int enf_daemon_run(const struct enf_options *options)
         enf_enforce_compare(d, true);
         enf_enforce_expire(d);
         enf_recall_governor(d);
+        enf_telemetry_away(d);
         enf_loop_run(d);
     }
     tear_down(d);

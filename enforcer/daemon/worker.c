@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The worker's thread: wait, read, judge; and what the control thread changes about it. */
+/* A worker's thread: read, judge, wait; and what the control thread asks of it. */
 #include "enforcer/daemon/worker.h"
 
 #include "enforcer/daemon/judge.h"
@@ -7,33 +7,38 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WAIT_MS       200  /* aggregates are due by the second */
 #define FORGET_WORK   2048 /* subscribers looked at in one turn */
 #define AGGREGATE_MAX 65536
+#define BURSTS_MAX    64 /* of the queue in one turn: then the log has its turn */
 
-int enf_worker_open(struct enf_worker *worker, const struct enf_running *running, struct enf_mailbox *mailbox,
-                    uint64_t seed)
+int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *params,
+                    struct enf_shared *shared)
 {
-    const struct enf_config *config = running->config;
-    struct enf_detector_params params = {.max_subscribers = config->max_subscribers, .seed = seed};
+    struct enf_detector_params detector = {.max_subscribers = params->max_subscribers, .seed = params->seed};
 
-    *worker = (struct enf_worker){.mailbox = mailbox, .timeline = enf_timeline_start(), .wake_fd = -1};
+    *worker = (struct enf_worker){.index = params->index, .shared = shared, .wake_fd = -1};
     pthread_mutex_init(&worker->lock, NULL);
-    worker->view.running = running;
-    worker->banned.seed = seed;
-    int err = enf_log_open(ENF_LOG_GROUP, &worker->log);
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&worker->errand_done, &steady);
+    pthread_condattr_destroy(&steady);
+    worker->view.running = params->running;
+    worker->banned.seed = params->seed;
+    int err = enf_log_open((uint16_t)(ENF_LOG_GROUP + params->index), &worker->log);
     if (err == 0)
-        err = enf_detector_new(&params, &worker->detector);
+        err = enf_detector_new(&detector, &worker->detector);
     if (err == 0)
-        err = enf_aggregate_new(config->aggregate_ms, AGGREGATE_MAX, seed, &worker->aggregate);
-    if (err == 0)
-        err = enf_governor_new(config->quarantine.governor.convictions, config->quarantine.governor.per_ms,
-                               seed, &worker->governor);
+        err = enf_aggregate_new(params->running->config->aggregate_ms, AGGREGATE_MAX, params->seed,
+                                &worker->aggregate);
     if (err == 0)
         err = enf_kernel_open(&worker->kernel);
     if (err == 0) {
@@ -53,35 +58,63 @@ static void drain_wake(struct enf_worker *worker)
         ;
 }
 
-/* One turn under the lock: what is there is read, in bursts that keep the lock short. */
-static void turn(struct enf_worker *worker, bool log_ready, bool queue_ready)
+static void wake(struct enf_worker *worker)
+{
+    const uint64_t one = 1;
+
+    if (worker->wake_fd >= 0 && write(worker->wake_fd, &one, sizeof one) < 0)
+        return; /* full: it is awake anyway */
+}
+
+static void run_errand(struct enf_worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    if (queue_ready && worker->queue) {
-        enf_queue_read(worker->queue, enf_judge_queued, worker);
-        struct enf_queue_stats stats = enf_queue_stats(worker->queue);
-        atomic_store(&worker->queue_packets, stats.packets);
-        atomic_store(&worker->queue_dropped, stats.dropped);
-        atomic_store(&worker->unread, stats.overruns + stats.malformed + stats.failed);
-    }
-    if (log_ready) {
-        enf_log_read(worker->log, enf_judge_logged, worker);
-        struct enf_log_stats stats = enf_log_stats(worker->log);
-        atomic_store(&worker->log_messages, stats.messages);
-        atomic_store(&worker->log_lost, stats.lost);
+    struct enf_errand *errand = worker->errand;
+    if (errand) {
+        errand->result = errand->fn(errand->ctx);
+        errand->done = true;
+        worker->errand = NULL;
+        pthread_cond_broadcast(&worker->errand_done);
     }
     pthread_mutex_unlock(&worker->lock);
 }
 
+/* Each takes the lock for a burst, inside (judge.c). True where there may be more. */
+static bool read_queue(struct enf_worker *worker)
+{
+    int got = ENF_QUEUE_BURST;
+
+    for (int i = 0; got == ENF_QUEUE_BURST && i < BURSTS_MAX; i++)
+        got = enf_queue_read(worker->queue, enf_judge_queued, worker);
+    struct enf_queue_stats stats = enf_queue_stats(worker->queue);
+    atomic_store_explicit(&worker->stats.queue_refused, stats.dropped, memory_order_relaxed);
+    atomic_store_explicit(&worker->stats.queue_failed, stats.malformed + stats.failed, memory_order_relaxed);
+    return got == ENF_QUEUE_BURST;
+}
+
+static bool read_log(struct enf_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->now_ms = enf_timeline_now_ms(&worker->shared->timeline);
+    int got = enf_log_read(worker->log, enf_judge_logged, worker);
+    pthread_mutex_unlock(&worker->lock);
+    struct enf_log_stats stats = enf_log_stats(worker->log);
+    atomic_store_explicit(&worker->stats.log_messages, stats.messages, memory_order_relaxed);
+    atomic_store_explicit(&worker->stats.log_lost, stats.lost + stats.overruns, memory_order_relaxed);
+    return got > 0;
+}
+
 static void housekeeping(struct enf_worker *worker, uint64_t *due_ms)
 {
-    uint64_t now_ms = enf_timeline_now_ms(&worker->timeline);
+    uint64_t now_ms = enf_timeline_now_ms(&worker->shared->timeline);
 
+    atomic_store_explicit(&worker->stats.beat_ms, enf_clock_steady_ms(), memory_order_relaxed);
     if (now_ms < *due_ms)
         return;
     *due_ms = now_ms + 1000;
     pthread_mutex_lock(&worker->lock);
-    enf_judge_tick(worker, now_ms);
+    worker->now_ms = now_ms;
+    enf_judge_tick(worker);
     enf_detector_forget_idle(worker->detector, now_ms, FORGET_WORK);
     pthread_mutex_unlock(&worker->lock);
 }
@@ -90,40 +123,41 @@ static void *run(void *arg)
 {
     struct enf_worker *worker = arg;
     uint64_t due_ms = 0;
+    bool queue_ready = true, log_ready = true;
 
     while (!atomic_load(&worker->stop)) {
-        pthread_mutex_lock(&worker->lock);
-        int queue_fd = worker->queue ? enf_queue_fd(worker->queue) : -1;
-        pthread_mutex_unlock(&worker->lock);
+        bool more = queue_ready && worker->queue && read_queue(worker);
+        more |= log_ready && read_log(worker);
+        housekeeping(worker, &due_ms);
         struct pollfd fds[] = {
             {.fd = worker->wake_fd, .events = POLLIN},
             {.fd = enf_log_fd(worker->log), .events = POLLIN},
-            {.fd = queue_fd, .events = POLLIN},
+            {.fd = worker->queue ? enf_queue_fd(worker->queue) : -1, .events = POLLIN},
         };
-        int ready = poll(fds, sizeof fds / sizeof *fds, WAIT_MS);
-        if (ready > 0 && fds[0].revents)
+        int ready = poll(fds, sizeof fds / sizeof *fds, more ? 0 : WAIT_MS);
+        log_ready = ready > 0 && fds[1].revents != 0;
+        queue_ready = ready > 0 && fds[2].revents != 0;
+        if (ready > 0 && fds[0].revents) {
             drain_wake(worker);
-        if (ready > 0)
-            turn(worker, fds[1].revents != 0, fds[2].revents != 0);
-        housekeeping(worker, &due_ms);
+            run_errand(worker);
+        }
     }
+    run_errand(worker);
     return NULL;
 }
 
 int enf_worker_start(struct enf_worker *worker)
 {
+    char name[16];
+
+    atomic_store(&worker->stats.beat_ms, enf_clock_steady_ms());
     int err = pthread_create(&worker->thread, NULL, run, worker);
-
     worker->started = err == 0;
+    if (worker->started) {
+        snprintf(name, sizeof name, "worker%u", worker->index);
+        pthread_setname_np(worker->thread, name);
+    }
     return -err;
-}
-
-static void wake(struct enf_worker *worker)
-{
-    const uint64_t one = 1;
-
-    if (worker->wake_fd >= 0 && write(worker->wake_fd, &one, sizeof one) < 0)
-        return; /* full: it is awake anyway */
 }
 
 void enf_worker_stop(struct enf_worker *worker)
@@ -138,30 +172,49 @@ void enf_worker_stop(struct enf_worker *worker)
     enf_log_close(&worker->log);
     enf_detector_free(&worker->detector);
     enf_aggregate_free(&worker->aggregate);
-    enf_governor_free(&worker->governor);
     enf_kernel_close(&worker->kernel);
     if (worker->wake_fd >= 0)
         close(worker->wake_fd);
     worker->wake_fd = -1;
+    pthread_cond_destroy(&worker->errand_done);
     pthread_mutex_destroy(&worker->lock);
 }
 
-void enf_worker_set_view(struct enf_worker *worker, const struct enf_worker_view *view)
+static struct timespec until(clockid_t clock)
 {
-    pthread_mutex_lock(&worker->lock);
-    worker->view = *view;
-    memset(&worker->ifmap, 0, sizeof worker->ifmap);
+    struct timespec end;
+
+    clock_gettime(clock, &end);
+    end.tv_sec += ENF_WORKER_PATIENCE_MS / 1000;
+    return end;
+}
+
+bool enf_worker_lock(struct enf_worker *worker)
+{
+    struct timespec end = until(CLOCK_MONOTONIC);
+
+    return pthread_mutex_clocklock(&worker->lock, CLOCK_MONOTONIC, &end) == 0;
+}
+
+void enf_worker_unlock(struct enf_worker *worker)
+{
     pthread_mutex_unlock(&worker->lock);
 }
 
-void enf_worker_set_queue(struct enf_worker *worker, struct enf_queue *queue)
+int enf_worker_do(struct enf_worker *worker, int (*fn)(void *ctx), void *ctx)
 {
-    pthread_mutex_lock(&worker->lock);
-    struct enf_queue *old = worker->queue;
-    worker->queue = queue;
-    pthread_mutex_unlock(&worker->lock);
-    /* The thread may still poll the old descriptor: harmless, at most one turn on a number that is somebody
-     * else's. */
-    enf_queue_close(&old);
+    struct enf_errand errand = {.fn = fn, .ctx = ctx};
+    struct timespec end = until(CLOCK_MONOTONIC);
+
+    if (!worker->started)
+        return fn(ctx);
+    if (!enf_worker_lock(worker))
+        return -ETIMEDOUT;
+    worker->errand = &errand;
     wake(worker);
+    while (!errand.done && pthread_cond_timedwait(&worker->errand_done, &worker->lock, &end) == 0)
+        ;
+    worker->errand = NULL;
+    pthread_mutex_unlock(&worker->lock);
+    return errand.done ? errand.result : -ETIMEDOUT;
 }

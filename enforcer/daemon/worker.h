@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The worker: reads what the kernel reports and queues, feeds the detector, and puts a convicted subscriber
- * into the kernel's set at once. All the rest (names, ends, rows, events) is the control thread's work.
+/* A worker: reads what the kernel reports and queues of its share of the subscribers, feeds the detector, and
+ * puts a convicted one into the kernel's set at once. All the rest (names, ends, rows, events) is the control
+ * thread's work. The kernel gives each subscriber to one worker (nft-templates/worker.nft), so no two share
+ * anything but what is in struct enf_crew.
  *
  * The worker's thread owns everything in struct enf_worker but for what is said to be under the lock. */
 #pragma once
@@ -21,7 +23,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* What the worker must know of the world; set by the control thread under the lock. Pointers are not owned:
+/* What a worker must know of the world; set by the control thread under the lock. Pointers are not owned:
  * the control thread keeps them alive until it has set others. */
 struct enf_worker_view {
     const struct enf_running *running;
@@ -29,37 +31,78 @@ struct enf_worker_view {
     const struct enf_rangemap *relays; /* of the file and by hand */
 };
 
+/* What workers share. */
+struct enf_shared {
+    pthread_mutex_t lock;
+    struct enf_governor
+        *governor;                /* under the lock: counts by interface, whoever the subscriber belongs to */
+    struct enf_mailbox *mailbox;  /* has a lock of its own */
+    struct enf_timeline timeline; /* read-only */
+};
+
+/* Something that the worker's thread does for another one between two bursts. */
+struct enf_errand {
+    int (*fn)(void *ctx);
+    void *ctx;
+    int result;
+    bool done;
+};
+
+/* Counted by the worker, read by anybody. */
+struct enf_worker_stats {
+    atomic_uint_least64_t log_messages;
+    atomic_uint_least64_t log_lost; /* messages, and one for each overrun that hides how many */
+    atomic_uint_least64_t queue_packets;
+    atomic_uint_least64_t queue_refused; /* by our verdict */
+    atomic_uint_least64_t queue_failed;  /* could not be read, or no verdict reached the kernel */
+    atomic_uint_least64_t beat_ms;       /* steady clock: when the thread last came round */
+};
+
 struct enf_worker {
+    unsigned index;
+    struct enf_shared *shared;
     pthread_mutex_t lock;            /* taken for a burst by the worker, for a moment by the control thread */
+    pthread_cond_t errand_done;      /* with lock */
+    struct enf_errand *errand;       /* under the lock; NULL: none */
     struct enf_worker_view view;     /* under the lock */
     struct enf_detector *detector;   /* under the lock */
-    struct enf_governor *governor;   /* under the lock */
     struct enf_aggregate *aggregate; /* under the lock */
     struct enf_banned banned;        /* under the lock */
     struct enf_ifmap ifmap;          /* under the lock */
     struct enf_log *log;
-    struct enf_queue *queue;   /* NULL where nothing is inspected; replaced under the lock */
+    struct enf_queue *queue;   /* NULL where nothing is inspected */
     struct enf_kernel *kernel; /* the worker's own socket */
-    struct enf_mailbox *mailbox;
-    struct enf_timeline timeline;
-    uint64_t lost_told; /* of the log's and queue's losses, already said */
+    uint64_t now_ms;           /* of the burst that is worked on, in the crew's timeline */
     uint64_t full_told_ms;
     pthread_t thread;
     bool started;
     atomic_bool stop;
-    int wake_fd; /* eventfd: the queue was replaced, or stop */
-    atomic_uint_least64_t log_messages, log_lost, queue_packets, queue_dropped, unread;
+    int wake_fd; /* eventfd: an errand waits, or stop */
+    struct enf_worker_stats stats;
 };
 
-/* Opens the log group; the rest by enf_worker_start. -EBUSY: another daemon has this network namespace. */
-int enf_worker_open(struct enf_worker *worker, const struct enf_running *running, struct enf_mailbox *mailbox,
-                    uint64_t seed);
+struct enf_worker_params {
+    unsigned index;
+    const struct enf_running *running;
+    size_t max_subscribers; /* its share */
+    uint64_t seed;
+};
+
+/* Opens the log group ENF_LOG_GROUP + index; the rest by enf_worker_start. -EBUSY: another daemon has this
+ * network namespace. */
+int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *params,
+                    struct enf_shared *shared);
 /* The thread begins. */
 int enf_worker_start(struct enf_worker *worker);
 /* Ends the thread and frees; fine for one that was not opened whole. */
 void enf_worker_stop(struct enf_worker *worker);
 
-/* Replaces the view; waits for the burst that is being worked on. */
-void enf_worker_set_view(struct enf_worker *worker, const struct enf_worker_view *view);
-/* Replaces the queue (NULL: none); the old one is closed. */
-void enf_worker_set_queue(struct enf_worker *worker, struct enf_queue *queue);
+/* For the control thread: waits at most ENF_WORKER_PATIENCE_MS, so that a stuck worker does not stop the
+ * control socket as well. False: not locked. */
+#define ENF_WORKER_PATIENCE_MS 2000
+bool enf_worker_lock(struct enf_worker *worker);
+void enf_worker_unlock(struct enf_worker *worker);
+
+/* Has fn run by the worker's thread between two bursts and waits for its result; where the thread does not
+ * run yet, runs it here. -ETIMEDOUT where the worker is stuck: then fn was not run and will not be. */
+int enf_worker_do(struct enf_worker *worker, int (*fn)(void *ctx), void *ctx);

@@ -104,6 +104,24 @@ size_t enf_detector_reset(struct enf_detector *det, const struct enf_prefix *pre
     return forgotten;
 }
 
+bool enf_detector_reset_some(struct enf_detector *det, const struct enf_prefix *prefix, size_t *cursor,
+                             size_t max_work)
+{
+    if (*cursor == 0) {
+        struct subscriber *subscriber = table_find(&det->table, prefix);
+        if (subscriber)
+            forget(det, subscriber);
+        if (!table_may_hold_several(&det->table, prefix))
+            return false;
+    }
+    for (; max_work > 0 && *cursor < det->table.used; max_work--, ++*cursor) {
+        struct subscriber *subscriber = table_at(&det->table, (uint32_t)*cursor);
+        if (subscriber && enf_prefix_covers(prefix, &subscriber->key))
+            forget(det, subscriber);
+    }
+    return *cursor < det->table.used;
+}
+
 /* A convicted one keeps its slot and its conviction for people who ask, but no counters. */
 static bool expire(struct enf_detector *det, struct subscriber *subscriber, uint64_t now_ms)
 {

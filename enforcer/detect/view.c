@@ -138,33 +138,59 @@ static void sift_up(struct enf_detector_top *rows, size_t at, enum enf_top by)
     }
 }
 
+bool enf_detector_rank(const struct enf_detector *det, size_t *cursor, size_t max_work,
+                       struct enf_ranking *ranking)
+{
+    for (; max_work > 0 && *cursor < det->table.used; max_work--, ++*cursor) {
+        const struct subscriber *subscriber = table_at(&det->table, (uint32_t)*cursor);
+        struct enf_detector_top row;
+        if (!subscriber || ranking->limit == 0)
+            continue;
+        summarise(subscriber, &row);
+        if (ranking->len < ranking->limit) {
+            ranking->rows[ranking->len] = row;
+            sift_up(ranking->rows, ranking->len++, ranking->by);
+        } else if (is_before(&row, &ranking->rows[0], ranking->by)) {
+            ranking->rows[0] = row;
+            sift_down(ranking->rows, ranking->len, 0, ranking->by);
+        }
+    }
+    return *cursor < det->table.used;
+}
+
+void enf_ranking_sort(struct enf_ranking *ranking)
+{
+    for (size_t left = ranking->len; left > 1; left--) {
+        struct enf_detector_top swap = ranking->rows[0];
+        ranking->rows[0] = ranking->rows[left - 1];
+        ranking->rows[left - 1] = swap;
+        sift_down(ranking->rows, left - 1, 0, ranking->by);
+    }
+}
+
 size_t enf_detector_top(const struct enf_detector *det, enum enf_top by, size_t limit,
                         struct enf_detector_top *out)
 {
-    size_t len = 0;
-    if (limit > ENF_TOP_MAX)
-        limit = ENF_TOP_MAX;
-    for (uint32_t id = 0; limit > 0 && id < det->table.used; id++) {
-        const struct subscriber *subscriber = table_at(&det->table, id);
+    struct enf_ranking ranking = {by, limit < ENF_TOP_MAX ? limit : ENF_TOP_MAX, 0, out};
+    size_t cursor = 0;
+    enf_detector_rank(det, &cursor, SIZE_MAX, &ranking);
+    enf_ranking_sort(&ranking);
+    return ranking.len;
+}
+
+bool enf_detector_walk(const struct enf_detector *det, size_t *cursor, size_t max_work,
+                       int (*fn)(void *ctx, const struct enf_detector_top *subscriber), void *ctx)
+{
+    for (; max_work > 0 && *cursor < det->table.used; max_work--, ++*cursor) {
+        const struct subscriber *subscriber = table_at(&det->table, (uint32_t)*cursor);
         struct enf_detector_top row;
         if (!subscriber)
             continue;
         summarise(subscriber, &row);
-        if (len < limit) {
-            out[len] = row;
-            sift_up(out, len++, by);
-        } else if (is_before(&row, &out[0], by)) {
-            out[0] = row;
-            sift_down(out, len, 0, by);
-        }
+        if (fn(ctx, &row) != 0)
+            *cursor = det->table.used;
     }
-    for (size_t left = len; left > 1; left--) {
-        struct enf_detector_top swap = out[0];
-        out[0] = out[left - 1];
-        out[left - 1] = swap;
-        sift_down(out, left - 1, 0, by);
-    }
-    return len;
+    return *cursor < det->table.used;
 }
 
 void enf_detector_stats(const struct enf_detector *det, struct enf_detector_stats *out)

@@ -117,8 +117,7 @@ static size_t put_verdicts(struct enf_queue *queue, const struct burst *burst)
         return put_verdict(queue, queue->verdicts, NFQNL_MSG_VERDICT_BATCH, burst->ids[burst->len - 1],
                            burst->pass[0]);
     for (size_t i = 0; i < burst->len; i++)
-        len +=
-            put_verdict(queue, queue->verdicts + len, NFQNL_MSG_VERDICT, burst->ids[i], burst->pass[i]);
+        len += put_verdict(queue, queue->verdicts + len, NFQNL_MSG_VERDICT, burst->ids[i], burst->pass[i]);
     return len;
 }
 
@@ -285,7 +284,7 @@ static size_t line_numbers(const char *line, size_t len, uint64_t *out, size_t m
     return count;
 }
 
-int enf_queue_parse_proc(const char *text, uint16_t queue, uint64_t *queue_dropped, uint64_t *user_dropped)
+int enf_queue_parse_proc(const char *text, uint16_t queue, struct enf_queue_usage *out)
 {
     /* number, port id, waiting, copy mode, copy range, dropped: queue full, dropped: socket full */
     uint64_t numbers[7];
@@ -293,8 +292,7 @@ int enf_queue_parse_proc(const char *text, uint16_t queue, uint64_t *queue_dropp
     while (*text) {
         size_t len = strcspn(text, "\n");
         if (line_numbers(text, len, numbers, 7) == 7 && numbers[0] == queue) {
-            *queue_dropped = numbers[5];
-            *user_dropped = numbers[6];
+            *out = (struct enf_queue_usage){numbers[2], numbers[5], numbers[6]};
             return 0;
         }
         text += len + (text[len] == '\n');

@@ -56,25 +56,29 @@ void enf_workers_table(struct enf_builder *b)
     enf_builder_end(b, "worker_chains", out, &v);
 }
 
-/* The shortest subscriber: all longer ones lie inside one of these, so that one length serves all chains. */
-static uint8_t hash_bits(const struct enf_builder *b, enum enf_family family)
+/* The shortest subscriber of the groups that are inspected, or of the others: all longer ones lie inside one
+ * of these, so that a packet need not tell its group, which an answer cannot. */
+static uint8_t hash_bits(const struct enf_builder *b, enum enf_family family, bool inspected)
 {
-    const uint8_t *lengths;
-    size_t len = enf_plan_lengths(b->plan, family, &lengths);
-    uint8_t bits = family == ENF_FAMILY_V4 ? 32 : 64;
+    const struct enf_ruleset_spec *spec = b->plan->spec;
+    uint8_t bits = family == ENF_FAMILY_V4 ? 32 : 128;
 
-    for (size_t i = 0; i < len; i++)
-        bits = lengths[i] < bits ? lengths[i] : bits;
+    for (size_t i = 0; family == ENF_FAMILY_V6 && i < spec->groups_len; i++) {
+        bool is = spec->groups[i].policy == ENF_POLICY_INSPECT;
+        if (is == inspected && enf_plan_group_in(b->plan, i, family) && spec->groups[i].subscriber_v6 < bits)
+            bits = spec->groups[i].subscriber_v6;
+    }
     return bits;
 }
 
-static void set_hash(struct enf_builder *b, const char *name, enum enf_family family, const char *dir)
+static void set_hash(struct enf_builder *b, const char *name, enum enf_family family, const char *dir,
+                     bool inspected)
 {
     struct enf_value v;
     FILE *out = enf_builder_begin(b, &v);
 
     if (out)
-        enf_text_subscriber(out, family, dir, hash_bits(b, family));
+        enf_text_subscriber(out, family, dir, hash_bits(b, family, inspected));
     enf_builder_end(b, name, out, &v);
 }
 
@@ -97,12 +101,19 @@ static void set_tell(struct enf_builder *b, const char *name, const char *what, 
                          ENF_LOG_GROUP, LOG_SNAPLEN);
 }
 
+/* What the group's SYNs are told by under observe. */
+void enf_workers_group(struct enf_builder *b, enum enf_family family, enum enf_policy policy)
+{
+    const char *suffix = family == ENF_FAMILY_V4 ? "4" : "6";
+
+    set_tell(b, "log_observe", policy == ENF_POLICY_INSPECT && workers(b) > 1 ? "copy" : "observe", suffix);
+}
+
 void enf_workers_family(struct enf_builder *b, enum enf_family family)
 {
     const char *suffix = family == ENF_FAMILY_V4 ? "4" : "6";
 
     set_tell(b, "log_block", "block", suffix);
-    set_tell(b, "log_observe", "observe", suffix);
     set_tell(b, "log_meter", "meter", suffix);
     if (workers(b) == 1) {
         enf_builder_set(b, "shard_source", "shard0");
@@ -111,8 +122,9 @@ void enf_workers_family(struct enf_builder *b, enum enf_family family)
     }
     enf_builder_setf(b, "shard_source", "shard_source%s", suffix);
     enf_builder_setf(b, "shard_destination", "shard_destination%s", suffix);
-    set_hash(b, "hash_source", family, "saddr");
-    set_hash(b, "hash_destination", family, "daddr");
+    set_hash(b, "hash_source", family, "saddr", false);
+    set_hash(b, "hash_inspected", family, "saddr", true);
+    set_hash(b, "hash_destination", family, "daddr", true);
     set_map(b, "shard_map", "shard");
     set_map(b, "block_map", "log_block");
     set_map(b, "observe_map", "log_observe");

@@ -49,6 +49,7 @@ static const struct enf_event_class classes[] = {
     [ENF_EVENT_MODE_CHANGED] = {"event", {"configuration"}, {"change"}, MEDIUM, NULL, NULL},
     [ENF_EVENT_ACCESS_DENIED] = {"alert", {"configuration"}, {"access"}, MEDIUM, NULL, "control"},
     [ENF_EVENT_TELEMETRY_LOST] = {"event", {"host"}, {"info"}, MEDIUM, NULL, NULL},
+    [ENF_EVENT_TELEMETRY_RESTORED] = {"event", {"host"}, {"info"}, LOW, NULL, NULL},
     [ENF_EVENT_GOVERNOR_TRIPPED] =
         {"alert", {"intrusion_detection"}, {"info"}, CRITICAL, NULL, "quarantine.governor"},
     [ENF_EVENT_GOVERNOR_RESET] = {"event", {"configuration"}, {"change"}, INFO, NULL, "quarantine.governor"},

@@ -50,12 +50,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     char *text = malloc(size + 1);
-    uint64_t queue_dropped = 0, user_dropped = 0;
+    struct enf_queue_usage usage = {0};
     if (!text)
         return 0;
     memcpy(text, data, size);
     text[size] = '\0';
-    enf_queue_parse_proc(text, (uint16_t)size, &queue_dropped, &user_dropped);
+    enf_queue_parse_proc(text, (uint16_t)size, &usage);
     free(text);
     return 0;
 }

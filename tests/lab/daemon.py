@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import os
 import pwd
 import signal
 import socket
@@ -76,7 +77,7 @@ def base_config(lab):
         "quarantine": {"automatic": True, "level": "smtp", "duration": "1h"},
         "inbound": {"drop_source_port_25": True},
         "antispoof": "strict",
-        "queue": {"first": 0, "count": 1, "fail": "closed"},
+        "queue": {"first": 0, "count": int(os.environ.get("ENFORCER_WORKERS", "1")), "fail": "closed"},
         "control": {"socket": str(run / "control.sock"), "admins": ["root"], "viewers": ["nobody"]},
         "events": [{"type": "file", "path": str(run / "events.json")}],
         "aggregate": "1s",

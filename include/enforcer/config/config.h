@@ -23,6 +23,7 @@
 #define ENF_TRAPS_MAX              65536 /* of one list */
 #define ENF_PRINCIPALS_MAX         256
 #define ENF_ESCALATION_MAX         16
+#define ENF_WORKERS_MAX            16 /* bound of queue.count */
 #define ENF_EVENT_SINKS_MAX        16
 #define ENF_CONFIG_SUBSCRIBERS_MAX 20000000 /* bound of detector.max_subscribers */
 #define ENF_QUARANTINE_MAX         1900000 /* bound of quarantine.max_entries: a kernel set holds 2,000,000 */

@@ -148,6 +148,9 @@ void enf_detector_prefetch(const struct enf_detector *det, const struct enf_pref
 /* Forgets every subscriber that lies in prefix, with counters and evidence. Returns how many. Takes a walk
  * over all subscribers only where prefix can hold several. */
 size_t enf_detector_reset(struct enf_detector *det, const struct enf_prefix *prefix);
+/* The same in pieces: max_work places a call from *cursor on, 0 at first; true while there are more. */
+bool enf_detector_reset_some(struct enf_detector *det, const struct enf_prefix *prefix, size_t *cursor,
+                             size_t max_work);
 
 /* What is known of one subscriber at now_ms. 0 with *out filled, or -ENOENT. out->last.evidence is the
  * detector's, as in a signal. */
@@ -159,6 +162,23 @@ int enf_detector_show(struct enf_detector *det, const struct enf_prefix *subscri
  * out. Walks over all subscribers. */
 size_t enf_detector_top(const struct enf_detector *det, enum enf_top by, size_t limit,
                         struct enf_detector_top *out);
+
+/* The same in pieces, and of several detectors together: the caller zeroes the cursor for each detector and
+ * calls until false, with anything but enf_detector_reset in between; then enf_ranking_sort puts the rows in
+ * order. Looks at max_work places a call. */
+struct enf_ranking {
+    enum enf_top by;
+    size_t limit;
+    size_t len;
+    struct enf_detector_top *rows; /* of the caller, limit of them */
+};
+bool enf_detector_rank(const struct enf_detector *det, size_t *cursor, size_t max_work,
+                       struct enf_ranking *ranking);
+void enf_ranking_sort(struct enf_ranking *ranking);
+/* Calls fn for the subscribers in max_work places from *cursor on; 0 at first. False when all were seen or fn
+ * answered other than 0. Those that come or go between two calls may be missed. */
+bool enf_detector_walk(const struct enf_detector *det, size_t *cursor, size_t max_work,
+                       int (*fn)(void *ctx, const struct enf_detector_top *subscriber), void *ctx);
 
 void enf_detector_stats(const struct enf_detector *det, struct enf_detector_stats *out);
 

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENF_TABLE     "enforcer"
-#define ENF_LOG_GROUP 2525 /* of NFLOG, the first worker's; fixed: one daemon a network namespace */
+#define ENF_TABLE               "enforcer"
+#define ENF_LOG_GROUP           2525 /* of NFLOG, the first worker's; fixed: one daemon a network namespace */
 #define ENF_RULESET_WORKERS_MAX 16
 
 enum enf_ruleset_antispoof {

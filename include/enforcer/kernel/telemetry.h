@@ -55,7 +55,7 @@ struct enf_queue_stats {
     uint64_t accepted;
     uint64_t dropped;  /* by our verdict */
     uint64_t overruns; /* ENOBUFS */
-    uint64_t lost;     /* queued by the kernel and never received: the socket was full. The fail mode's verdict */
+    uint64_t lost; /* queued by the kernel and never received: the socket was full. The fail mode's verdict */
     uint64_t malformed;
     uint64_t failed; /* verdicts that the kernel did not take */
 };
@@ -73,11 +73,16 @@ int enf_queue_fd(const struct enf_queue *queue);
  * all. One that cannot be read has len 0. */
 #define ENF_QUEUE_BURST 32
 typedef void (*enf_queue_fn)(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass);
-/* Reads a burst, asks fn, sends all verdicts at once. Number of packets, 0 where there was none, or -errno. */
+/* Reads a burst, asks fn, sends all verdicts at once. Number of packets, 0 where there was none, or -errno.
+ */
 int enf_queue_read(struct enf_queue *queue, enf_queue_fn fn, void *ctx);
 struct enf_queue_stats enf_queue_stats(const struct enf_queue *queue);
 
-/* What the kernel itself dropped of a queue, of /proc/net/netfilter/nfnetlink_queue text (pure; for tests and
- * status): 0 with *queue_dropped (queue full) and *user_dropped (socket full), or -ENOENT where the queue is
- * not listed. */
-int enf_queue_parse_proc(const char *text, uint16_t queue, uint64_t *queue_dropped, uint64_t *user_dropped);
+struct enf_queue_usage {
+    uint64_t waiting;       /* packets without a verdict */
+    uint64_t queue_dropped; /* the queue was full */
+    uint64_t user_dropped;  /* the socket was full */
+};
+/* What the kernel itself counts of a queue, of /proc/net/netfilter/nfnetlink_queue text. Pure. 0, or -ENOENT
+ * where the queue is not listed. */
+int enf_queue_parse_proc(const char *text, uint16_t queue, struct enf_queue_usage *out);

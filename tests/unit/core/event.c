@@ -133,6 +133,7 @@ static void test_spelling(void **state)
         "mode-changed",
         "access-denied",
         "telemetry-lost",
+        "telemetry-restored",
         "governor-tripped",
         "governor-reset",
         "coverage-lost",

@@ -41,8 +41,9 @@ static void test_rows(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        uint64_t full = 4711, user = 4712;
-        int err = enf_queue_parse_proc(rows[i].text, rows[i].queue, &full, &user);
+        struct enf_queue_usage usage = {4710, 4711, 4712};
+        int err = enf_queue_parse_proc(rows[i].text, rows[i].queue, &usage);
+        uint64_t full = usage.queue_dropped, user = usage.user_dropped;
         if (err != rows[i].err || full != (err ? 4711 : rows[i].full) || user != (err ? 4712 : rows[i].user))
             fail_msg("%s: %d, %llu, %llu", rows[i].name, err, (unsigned long long)full,
                      (unsigned long long)user);

@@ -577,7 +577,7 @@ static void test_proc(void **state)
     struct router *router = router_of(state);
     struct enf_queue *queue = NULL;
     char text[512] = "";
-    uint64_t full = 1, user = 1;
+    struct enf_queue_usage usage = {1, 1, 1};
 
     need_proc(router);
     assert_int_equal(enf_queue_open(QUEUE, false, &queue), 0);
@@ -586,9 +586,9 @@ static void test_proc(void **state)
     assert_non_null(in);
     assert_true(fread(text, 1, sizeof text - 1, in) > 0);
     fclose(in);
-    assert_int_equal(enf_queue_parse_proc(text, QUEUE, &full, &user), 0);
-    assert_int_equal(full + user, 0);
-    assert_int_equal(enf_queue_parse_proc(text, QUEUE + 1, &full, &user), -ENOENT);
+    assert_int_equal(enf_queue_parse_proc(text, QUEUE, &usage), 0);
+    assert_int_equal(usage.waiting + usage.queue_dropped + usage.user_dropped, 0);
+    assert_int_equal(enf_queue_parse_proc(text, QUEUE + 1, &usage), -ENOENT);
     enf_queue_close(&queue);
 }
 
