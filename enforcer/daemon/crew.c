@@ -83,6 +83,16 @@ int enf_crew_set_view(struct enf_crew *crew, const struct enf_worker_view *view)
     return err;
 }
 
+void enf_crew_set_aggregate(struct enf_crew *crew, uint64_t interval_ms)
+{
+    for (unsigned i = 0; i < crew->len; i++) {
+        if (!enf_worker_lock(&crew->workers[i]))
+            continue;
+        enf_aggregate_set_interval(crew->workers[i].aggregate, interval_ms);
+        enf_worker_unlock(&crew->workers[i]);
+    }
+}
+
 /* --- queues --- */
 
 struct exchange {
@@ -250,6 +260,14 @@ void enf_crew_governor_each(struct enf_crew *crew, int (*fn)(void *ctx, const st
     pthread_mutex_lock(&crew->shared.lock);
     enf_governor_each(crew->shared.governor, fn, ctx);
     pthread_mutex_unlock(&crew->shared.lock);
+}
+
+int enf_crew_governor_configure(struct enf_crew *crew, uint32_t convictions, uint64_t per_ms)
+{
+    pthread_mutex_lock(&crew->shared.lock);
+    int err = enf_governor_configure(crew->shared.governor, convictions, per_ms);
+    pthread_mutex_unlock(&crew->shared.lock);
+    return err;
 }
 
 void enf_crew_governor_reset(struct enf_crew *crew)

@@ -32,6 +32,9 @@ int enf_crew_listen(struct enf_crew *crew, uint16_t first, bool fail_open);
 bool enf_crew_listens(const struct enf_crew *crew);
 int enf_crew_set_fail_open(struct enf_crew *crew, bool fail_open);
 
+/* Another interval of the aggregated events. */
+void enf_crew_set_aggregate(struct enf_crew *crew, uint64_t interval_ms);
+
 /* Forgets counters, evidence and recent bans of all subscribers in the prefix. */
 void enf_crew_forget(struct enf_crew *crew, const struct enf_prefix *prefix);
 
@@ -50,5 +53,6 @@ void enf_crew_detector_stats(struct enf_crew *crew, struct enf_detector_stats *o
 /* The governor, under its lock. */
 void enf_crew_governor_each(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_governor_trip *trip),
                             void *ctx);
+int enf_crew_governor_configure(struct enf_crew *crew, uint32_t convictions, uint64_t per_ms);
 void enf_crew_governor_reset(struct enf_crew *crew);
 void enf_crew_governor_restore(struct enf_crew *crew, const struct enf_governor_trip *trip);

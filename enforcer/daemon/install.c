@@ -296,13 +296,10 @@ static void new_counters(struct enf_daemon *d, const struct enf_config *old, con
     uint64_t per_ms = new->quarantine.governor.per_ms;
     int err = 0;
 
-    pthread_mutex_lock(&d->worker.lock);
     if (old->aggregate_ms != new->aggregate_ms)
-        err = enf_aggregate_set_interval(d->worker.aggregate, new->aggregate_ms);
-    if (err == 0 &&
-        (old->quarantine.governor.convictions != convictions || old->quarantine.governor.per_ms != per_ms))
-        err = enf_governor_configure(d->worker.governor, convictions, per_ms);
-    pthread_mutex_unlock(&d->worker.lock);
+        enf_crew_set_aggregate(&d->crew, new->aggregate_ms);
+    if (old->quarantine.governor.convictions != convictions || old->quarantine.governor.per_ms != per_ms)
+        err = enf_crew_governor_configure(&d->crew, convictions, per_ms);
     if (err < 0) {
         note(changes, "quarantine.governor: no memory, takes effect at the next start");
         enf_log_line("config", "the governor's limits stay as they were: %s", strerror(-err));
