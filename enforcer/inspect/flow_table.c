@@ -229,7 +229,7 @@ void flow_move(struct enf_flows *flows, struct flow *flow, enum flow_list list, 
     count(flows, flow, list != FLOW_TOLD);
 }
 
-/* Readers whose server was never seen may be of forged packets: they go first. */
+/* Readers in FLOW_HALF may be of forged packets: they go first. */
 static bool make_reading_room(struct enf_flows *flows, uint64_t now_ms)
 {
     size_t max = flows->params.max_bytes / 2;

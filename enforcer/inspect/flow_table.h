@@ -11,7 +11,7 @@
 enum flow_list {
     FLOW_TOLD,    /* nothing left to say, or known from its middle only: remembered, nothing is read */
     FLOW_WAITING, /* a SYN, nothing else */
-    FLOW_HALF,    /* read, though the server was never seen */
+    FLOW_HALF,    /* read, but perhaps of nothing: the server was never seen, or the client reset it */
     FLOW_READ,
 };
 #define FLOW_LIST_COUNT 4

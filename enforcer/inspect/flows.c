@@ -227,17 +227,29 @@ static unsigned begin(struct enf_flows *flows, struct flow *flow, const struct a
     return 0;
 }
 
+/* A client's reset proves little, the server may not have taken it: what comes behind one is read. */
+static bool is_over(const struct enf_session *session, unsigned answer)
+{
+    const struct enf_smtp_facts *facts = &session->smtp.facts;
+    if (!(answer & ENF_SESSION_FINISHED))
+        return false;
+    return !facts->reset_client || facts->reset_server || (facts->fin_client && facts->fin_server) ||
+           enf_smtp_finished(&session->smtp);
+}
+
 /* Returns ENF_FLOWS_ bits, or ENF_SESSION_OTHER. */
 static unsigned read_packet(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
+    const struct enf_session *session = &flow->reading->session;
     unsigned answer = flow_reading_feed(flow, a->packet, a->direction, &a->telling);
     if (answer & ENF_SESSION_OTHER)
         return ENF_SESSION_OTHER;
-    if (answer & ENF_SESSION_FINISHED) {
+    if (is_over(session, answer)) {
         end_reading(flows, flow, a->now_ms, &a->telling);
         return ENF_FLOWS_ENOUGH;
     }
-    flow_move(flows, flow, flow->reading->session.server.started ? FLOW_READ : FLOW_HALF, a->now_ms);
+    bool alive = session->server.started && !session->smtp.facts.reset_client;
+    flow_move(flows, flow, alive ? FLOW_READ : FLOW_HALF, a->now_ms);
     return 0;
 }
 
@@ -325,9 +337,8 @@ static unsigned feed_waiting(struct enf_flows *flows, struct flow *flow, const s
 static unsigned feed_read(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
     const struct enf_packet *packet = a->packet;
-    bool other = a->direction == ENF_DIRECTION_SERVER && flow_list_of(flow) == FLOW_HALF &&
-                 !acknowledges(flow, packet);
-    if (other && !(packet->tcp_flags & ENF_TCP_SYN))
+    bool first = a->direction == ENF_DIRECTION_SERVER && !flow->reading->session.server.started;
+    if (first && !(packet->tcp_flags & ENF_TCP_SYN) && !acknowledges(flow, packet))
         return 0;
     unsigned answer = read_packet(flows, flow, a);
     if (!(answer & ENF_SESSION_OTHER))

@@ -6,9 +6,9 @@
  * A SYN costs 64 bytes of a table that is allocated at the start; only a flow whose server answered, or whose
  * client went on, has a reader (enforcer/inspect/session.h). At the bound of flows those go first that have
  * nothing left to say, then SYNs without an answer, both oldest first; never one that is being read. At the
- * bound of bytes the oldest reader goes whose server was never seen, then the one longest idle, if it was for
- * ENF_FLOWS_YIELD_MS; else the new flow is not read. What is not remembered is not concluded from: a SYN is
- * told in each case. */
+ * bound of bytes the oldest reader goes whose server was never seen or whose client sent a reset, then the
+ * one longest idle, if it was for ENF_FLOWS_YIELD_MS; else the new flow is not read. What is not remembered
+ * is not concluded from: a SYN is told in each case. */
 #pragma once
 
 #include "enforcer/inspect/observation.h"

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Real captures under $ENFORCER_DATA/pcap: read as they are, cut at every byte, out of order, twice; the
- * facts must be the same. `captures --facts FILE...` prints them, for tests/golden/smtp. */
+ * facts and the observations must be the same. `captures --facts FILE...` prints them, for tests/golden/smtp.
+ */
 #include "enforcer/inspect/link.h"
-#include "tests/unit/inspect/talk.h"
+#include "tests/unit/inspect/flows_bed.h"
 
 #include <dirent.h>
 #include <pcap/pcap.h>
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 
 #define FLOWS_MAX    128
 #define SESSIONS_MAX 256
@@ -192,6 +189,7 @@ static void check_shapes(const char *name, const struct talk *talk, unsigned see
         expect_same(name, talk_shape_names[shape], &whole, &found);
         talk_free(&changed);
     }
+    flows_bed_check_shapes(name, talk, synchronised(&whole), talk->bytes_len > BYTEWISE_MAX ? 97 : 1, seed);
 }
 
 static void test_captures(void **state)

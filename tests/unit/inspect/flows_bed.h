@@ -179,3 +179,56 @@ static inline void flows_bed_expect(const struct flows_bed *bed, const char *nam
     if (strcmp(flows_bed_text(bed, buf, sizeof(buf)), text) != 0)
         fail_msg("%s:\n  expected \"%s\"\n  told     \"%s\"", name, text, buf);
 }
+
+/* --- the same observations in every shape --- */
+
+static inline int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What was told, without times, in the order of the alphabet: directions may overtake each other. */
+static inline void flows_bed_signature(const struct flows_bed *bed, char *out, size_t out_len)
+{
+    static char rows[SEEN_MAX][64];
+    static char *sorted[SEEN_MAX];
+    for (size_t i = 0; i < bed->seen_len; i++) {
+        const struct enf_observation *o = &bed->seen[i];
+        (void)snprintf(rows[i], sizeof(rows[i]), "%s/%u/%llx/%x", enf_observation_name(o->kind), o->helo_form,
+                       (unsigned long long)o->value, o->sequence);
+        sorted[i] = rows[i];
+    }
+    qsort(sorted, bed->seen_len, sizeof(*sorted), compare_words);
+    size_t at = (size_t)snprintf(out, out_len, "syns %zu", bed->syns);
+    for (size_t i = 0; i < bed->seen_len && at < out_len; i++)
+        at += (size_t)snprintf(out + at, out_len - at, " %s", sorted[i]);
+    assert_true(at < out_len);
+}
+
+static inline void flows_bed_read_talk(const struct talk *talk, char *out, size_t out_len)
+{
+    static struct flows_bed bed;
+    const struct ends ends = {.client = 7, .client_port = 40000, .server = 25};
+    flows_bed_open(&bed, NULL);
+    flows_bed_talk(&bed, &ends, talk);
+    flows_bed_close(&bed);
+    flows_bed_signature(&bed, out, out_len);
+}
+
+/* piece: see talk_reshape. reorder: packets of both directions were seen from the start. */
+static inline void flows_bed_check_shapes(const char *name, const struct talk *talk, bool reorder,
+                                          size_t piece, uint64_t random)
+{
+    static char whole[65536], found[65536];
+    flows_bed_read_talk(talk, whole, sizeof(whole));
+    for (int shape = 0; shape < TALK_SHAPES; shape++) {
+        struct talk changed = {0};
+        if (talk_shape_reorders(shape) && !reorder)
+            continue;
+        talk_reshape(talk, &changed, shape, piece, &random);
+        flows_bed_read_talk(&changed, found, sizeof(found));
+        if (strcmp(whole, found) != 0)
+            fail_msg("%s, %s:\n  whole %s\n  now   %s", name, talk_shape_names[shape], whole, found);
+        talk_free(&changed);
+    }
+}
