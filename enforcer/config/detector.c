@@ -89,6 +89,35 @@ static void read_sequential(struct enf_reader *reader, const yaml_node_t *node, 
     enf_reader_mapping(reader, node, &sequential_table, base);
 }
 
+static const struct enf_row reply_rows[] = {
+    {.key = "count",
+     .read = enf_read_number,
+     ENF_ROW_FIELD(struct enf_detector_part, settings.unrequested_replies.count),
+     .required = "a number of replies",
+     .arg.range = {.min = 1, .max = ENF_REPLIES_MAX}},
+    {.key = "per",
+     .read = enf_read_duration,
+     ENF_ROW_FIELD(struct enf_detector_part, settings.unrequested_replies.per_ms),
+     .required = "a duration",
+     .arg.range = {.max = ENF_WINDOW_PER_MAX}},
+    {.key = "convicts",
+     .read = enf_read_bool,
+     ENF_ROW_FIELD(struct enf_detector_part, settings.unrequested_replies.convicts)},
+};
+static const struct enf_table reply_table = ENF_TABLE(reply_rows);
+
+static void read_replies(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                         void *base)
+{
+    (void)row;
+    if (enf_document_is_null(node))
+        return; /* count stays 0: nobody looks */
+    if (node->type != YAML_MAPPING_NODE)
+        enf_reader_expected(reader, node, "{count, per, convicts}, or null for none");
+    else
+        enf_reader_mapping(reader, node, &reply_table, base);
+}
+
 static const struct enf_list trap_list = {
     .item = {.read = enf_read_address},
     .expected = "a list of addresses",
@@ -110,9 +139,7 @@ static const struct enf_row detector_rows[] = {
      ENF_ROW_ARRAY(struct enf_detector_part, settings.traps),
      .arg.list = &trap_list},
     {.key = "sequential", .read = read_sequential},
-    {.key = "unrequested_replies",
-     .read = enf_read_later,
-     .arg.text.expected = "a judgement of unrequested replies (today: null)"},
+    {.key = "unrequested_replies", .read = read_replies},
     /* The global section's own: last, so that the others can leave it out. */
     {.key = "max_subscribers",
      .read = enf_read_number,
@@ -151,6 +178,8 @@ void enf_detector_part_apply(struct enf_reader *reader, const struct enf_detecto
     }
     if (enf_document_get(reader->document, part->node, "distinct_destinations") != NULL)
         settings->distinct_destinations = part->settings.distinct_destinations;
+    if (enf_document_get(reader->document, part->node, "unrequested_replies") != NULL)
+        settings->unrequested_replies = part->settings.unrequested_replies;
     if (enf_document_get(reader->document, part->node, "sequential") != NULL) {
         settings->sequential.enabled = part->settings.sequential.enabled;
         if (part->settings.sequential.enabled) {

@@ -35,6 +35,20 @@ static const char *const evidence_kind_names[] = {
     [ENF_EVIDENCE_DESTINATION] = "destination",
     [ENF_EVIDENCE_TRAP] = "trap",
     [ENF_EVIDENCE_METER] = "meter",
+    [ENF_EVIDENCE_ANSWERED] = "answered",
+    [ENF_EVIDENCE_FAILED] = "failed",
+    [ENF_EVIDENCE_ACCEPTED] = "accepted",
+    [ENF_EVIDENCE_REFUSED] = "refused",
+    [ENF_EVIDENCE_SECOND_TRY] = "second-try",
+    [ENF_EVIDENCE_NO_SECOND_TRY] = "no-second-try",
+    [ENF_EVIDENCE_SESSION] = "session",
+    [ENF_EVIDENCE_BLOCKLISTED] = "blocklisted",
+    [ENF_EVIDENCE_EARLY_TALK] = "early-talk",
+    [ENF_EVIDENCE_HELO_CHANGED] = "helo-changed",
+    [ENF_EVIDENCE_HELO_NO_NAME] = "helo-no-name",
+    [ENF_EVIDENCE_MANY_RECIPIENTS] = "many-recipients",
+    [ENF_EVIDENCE_NO_QUIT] = "no-quit",
+    [ENF_EVIDENCE_REPLY] = "reply",
 };
 COUNT_IS(evidence_kind_names, ENF_EVIDENCE_KIND_COUNT);
 

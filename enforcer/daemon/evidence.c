@@ -18,6 +18,8 @@ json_t *enf_evidence_json(const struct enf_evidence *evidence, size_t len)
                       (int)evidence[i].destination_port, "blocked", (int)evidence[i].blocked, "forgeable",
                       (int)evidence[i].forgeable, "step", evidence[i].step, "score", evidence[i].score,
                       "threshold", evidence[i].threshold, "setting", evidence[i].setting);
+        if (item && evidence[i].value)
+            json_object_set_new(item, "value", json_integer(evidence[i].value));
         if (!item || json_array_append_new(list, item) < 0) {
             json_decref(list);
             return NULL;

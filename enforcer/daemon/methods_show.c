@@ -35,6 +35,15 @@ static json_t *settings_json(const struct enf_detector_settings *s)
                             json_pack("{s:I, s:s}", "count", (json_int_t)s->distinct_destinations.count,
                                       "per",
                                       enf_duration_str(s->distinct_destinations.per_ms, per, sizeof per)));
+    if (object && s->sequential.enabled)
+        json_object_set_new(object, "sequential",
+                            json_pack("{s:f, s:f}", "false_conviction", s->sequential.false_conviction,
+                                      "missed", s->sequential.missed));
+    if (object && s->unrequested_replies.count > 0)
+        json_object_set_new(object, "unrequested_replies",
+                            json_pack("{s:I, s:s, s:b}", "count", (json_int_t)s->unrequested_replies.count,
+                                      "per", enf_duration_str(s->unrequested_replies.per_ms, per, sizeof per),
+                                      "convicts", (int)s->unrequested_replies.convicts));
     return object;
 }
 
@@ -118,6 +127,10 @@ static double highest_share(const struct enf_detector_view *view, const struct e
         double now = (double)view->distinct_destinations.count / (double)s->distinct_destinations.count;
         share = now > share ? now : share;
     }
+    if (view->sequential.threshold > 0) {
+        double now = view->sequential.score / view->sequential.threshold;
+        share = now > share ? now : share;
+    }
     return share;
 }
 
@@ -145,6 +158,11 @@ static void put_counters(void *ctx, const struct enf_detector_view *seen)
                         json_pack("{s:I, s:I, s:I}", "count", (json_int_t)view.distinct_destinations.count,
                                   "limit", (json_int_t)s->distinct_destinations.count, "per_ms",
                                   (json_int_t)s->distinct_destinations.per_ms));
+    if (known && view.sequential.threshold > 0)
+        json_object_set_new(out, "sequential",
+                            json_pack("{s:f, s:f, s:I}", "score", view.sequential.score, "threshold",
+                                      view.sequential.threshold, "observations",
+                                      (json_int_t)view.sequential.observations));
     /* The share of the nearest limit that is used up: 1 is at the limit, one more convicts. */
     json_object_set_new(out, "score", json_real(known ? highest_share(&view, s) : 0));
     json_object_set_new(out, "first_seen", known ? enf_time_json(view.first_seen_ms) : json_null());

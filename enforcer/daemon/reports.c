@@ -236,7 +236,20 @@ static void describe(const struct enf_report *report, char *out, size_t out_len)
         snprintf(out, out_len, "%" PRIu64 " different mail servers, the limit is %s", report->evidence_total,
                  limit);
         break;
-    default:
+    case ENF_CAUSE_SEQUENTIAL: {
+        const struct enf_evidence *last =
+            report->evidence_len > 0 ? &report->evidence[report->evidence_len - 1] : NULL;
+        snprintf(out, out_len,
+                 "%" PRIu64 " observations that together fit a zombie, not an honest host: score %.1f, the "
+                 "limit is %.1f",
+                 report->evidence_total, last ? last->score : 0, last ? last->threshold : 0);
+        break;
+    }
+    case ENF_CAUSE_UNREQUESTED_REPLIES:
+        snprintf(out, out_len, "%" PRIu64 " SMTP replies from servers that it had not asked, the limit is %s",
+                 report->evidence_total, limit);
+        break;
+    case ENF_CAUSE_NONE:
         snprintf(out, out_len, "%" PRIu64 " observations, %s", report->evidence_total, report->setting);
     }
 }

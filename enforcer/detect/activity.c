@@ -2,6 +2,7 @@
 /* The parts of a subscriber's memory, kept in step. */
 #include "enforcer/detect/activity.h"
 
+#include "enforcer/detect/conduct.h"
 #include "enforcer/detect/detector.h"
 
 #define XXH_INLINE_ALL
@@ -34,12 +35,12 @@ struct keep keep_of(const struct enf_detector_settings *settings)
         if (keep.distinct_ms > keep.longest_ms)
             keep.longest_ms = keep.distinct_ms;
     }
-    keep.prints = clamp_prints(keep.stamps - 1);
+    keep.prints = (struct prints_rule){.young_ms = (uint32_t)ENF_RETRANSMISSION_MS,
+                                       .max = clamp_prints(keep.stamps - 1)};
     keep.silence_ms = keep.longest_ms;
     if (keep.silence_ms < ENF_RETRANSMISSION_MS)
         keep.silence_ms = (uint32_t)ENF_RETRANSMISSION_MS;
-    if (settings->sequential.enabled && settings->sequential.model == ENF_SEQUENTIAL_LINE &&
-        keep.silence_ms < ENF_SEQUENTIAL_PERIOD_MS)
+    if (settings->sequential.enabled && keep.silence_ms < ENF_SEQUENTIAL_PERIOD_MS)
         keep.silence_ms = (uint32_t)ENF_SEQUENTIAL_PERIOD_MS;
     return keep;
 }
@@ -91,8 +92,10 @@ static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
     struct ring *ring = budget_alloc(budget, ring_size(capacity));
     if (!ring)
         return false;
-    if (subscriber->ring)
+    if (subscriber->ring) {
         ring->sequential = subscriber->ring->sequential;
+        ring->conduct = subscriber->ring->conduct;
+    }
     for (uint32_t i = 0; i < subscriber->len; i++)
         ring->at[i] = *at(subscriber, i);
     ring_free(subscriber, budget);
@@ -100,6 +103,11 @@ static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
     subscriber->capacity = capacity;
     subscriber->first = 0;
     return true;
+}
+
+bool activity_hold(struct subscriber *subscriber, struct budget *budget)
+{
+    return subscriber->ring || ring_grow(subscriber, budget);
 }
 
 /* True: there is room, or the oldest was due to go. */
@@ -151,7 +159,7 @@ static bool many_start(struct subscriber *subscriber, const struct activity_cont
     for (uint32_t i = 0; i < subscriber->len; i++) {
         const struct connection *connection = at(subscriber, i);
         prints_seen(&many->prints, context->budget, connection->print, (uint32_t)connection->time_ms,
-                    context->keep->prints);
+                    &context->keep->prints);
         if (!(connection->flags & CONNECTION_SPENT))
             whole &= many_add(many, context, connection);
     }
@@ -166,7 +174,7 @@ bool activity_is_retransmission(struct subscriber *subscriber, const struct acti
 {
     if (subscriber->many)
         return prints_seen(&subscriber->many->prints, context->budget, connection->print,
-                           (uint32_t)connection->time_ms, context->keep->prints);
+                           (uint32_t)connection->time_ms, &context->keep->prints);
     for (uint32_t i = 0; i < subscriber->len; i++) {
         const struct connection *before = at(subscriber, i);
         if (before->print == connection->print &&
@@ -189,7 +197,7 @@ bool activity_add(struct subscriber *subscriber, const struct activity_context *
         whole = many_start(subscriber, context);
         if (subscriber->many)
             prints_seen(&subscriber->many->prints, context->budget, connection->print,
-                        (uint32_t)connection->time_ms, context->keep->prints);
+                        (uint32_t)connection->time_ms, &context->keep->prints);
     }
     if (subscriber->many)
         whole &= many_add(subscriber->many, context, connection);
@@ -240,6 +248,8 @@ void activity_spend(struct subscriber *subscriber)
 
 void activity_clear(struct subscriber *subscriber, struct budget *budget)
 {
+    if (subscriber->ring)
+        conduct_free(&subscriber->ring->conduct, budget);
     ring_free(subscriber, budget);
     subscriber->capacity = 1;
     subscriber->first = 0;

@@ -19,9 +19,10 @@
 
 #define FEW_MAX 8
 
-/* The last connections, and the state of the sequential test: both live as long as each other. */
+/* The last connections, and what else outlasts a single one: all live as long as each other. */
 struct ring {
     struct enf_sequential sequential;
+    struct conduct *conduct; /* see conduct.h; NULL: nothing of the kind was seen */
     struct connection at[];
 };
 
@@ -39,7 +40,7 @@ struct keep {
     uint32_t stamps;     /* connections: the largest limit and one */
     uint32_t destinations; /* the limit and one, or 0 */
     uint32_t distinct_ms;
-    uint32_t prints;
+    struct prints_rule prints;
 };
 struct keep keep_of(const struct enf_detector_settings *settings);
 
@@ -58,6 +59,9 @@ bool activity_is_retransmission(struct subscriber *subscriber, const struct acti
  * and something is forgotten early: what is counted later is too little, never too much. */
 bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
                   const struct connection *connection);
+
+/* Makes sure that there is a ring, for what lives in it. False without memory. */
+bool activity_hold(struct subscriber *subscriber, struct budget *budget);
 
 /* The i-th connection of the ring, 0 being the oldest. */
 const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i);

@@ -61,6 +61,10 @@ static void write_setting(const struct conviction *conviction, char out[static E
     case ENF_CAUSE_SEQUENTIAL:
         write_sequential(conviction->false_conviction, out);
         break;
+    case ENF_CAUSE_UNREQUESTED_REPLIES:
+        (void)snprintf(out, ENF_SETTING_LEN, "unrequested_replies: %u per %s", conviction->limit,
+                       per_text(conviction->per_ms, per));
+        break;
     case ENF_CAUSE_NONE:
         break;
     }
@@ -71,6 +75,51 @@ static bool is_known_network(const struct connection *connection)
     return connection->weight >= ENF_SEQUENTIAL_AGAIN_2 && connection->weight <= ENF_SEQUENTIAL_AGAIN_6;
 }
 
+static enum enf_evidence_kind kind_of_weight(const struct connection *connection)
+{
+    static const enum enf_evidence_kind kinds[ENF_SEQUENTIAL_KIND_COUNT] = {
+        [ENF_SEQUENTIAL_FAILED] = ENF_EVIDENCE_FAILED,
+        [ENF_SEQUENTIAL_ANSWERED] = ENF_EVIDENCE_ANSWERED,
+        [ENF_SEQUENTIAL_REFUSED] = ENF_EVIDENCE_REFUSED,
+        [ENF_SEQUENTIAL_ACCEPTED] = ENF_EVIDENCE_ACCEPTED,
+        [ENF_SEQUENTIAL_NOT_RETRIED] = ENF_EVIDENCE_NO_SECOND_TRY,
+        [ENF_SEQUENTIAL_RETRIED] = ENF_EVIDENCE_SECOND_TRY,
+        [ENF_SEQUENTIAL_SESSION] = ENF_EVIDENCE_SESSION,
+        [ENF_SEQUENTIAL_BLOCKLISTED] = ENF_EVIDENCE_BLOCKLISTED,
+        [ENF_SEQUENTIAL_EARLY_TALK] = ENF_EVIDENCE_EARLY_TALK,
+        [ENF_SEQUENTIAL_HELO_CHANGED] = ENF_EVIDENCE_HELO_CHANGED,
+        [ENF_SEQUENTIAL_HELO_NO_NAME] = ENF_EVIDENCE_HELO_NO_NAME,
+        [ENF_SEQUENTIAL_MANY_RECIPIENTS] = ENF_EVIDENCE_MANY_RECIPIENTS,
+        [ENF_SEQUENTIAL_NO_QUIT] = ENF_EVIDENCE_NO_QUIT,
+    };
+    if (connection->weight < ENF_SEQUENTIAL_FAILED || connection->weight >= ENF_SEQUENTIAL_KIND_COUNT)
+        return is_known_network(connection) ? ENF_EVIDENCE_CONNECTION : ENF_EVIDENCE_DESTINATION;
+    return kinds[connection->weight];
+}
+
+/* Packets of others, which somebody outside may have written or arranged. */
+static bool is_from_outside(enum enf_evidence_kind kind, const struct connection *connection)
+{
+    switch (kind) {
+    case ENF_EVIDENCE_FAILED: /* silence is no packet */
+        return connection->print != 0;
+    case ENF_EVIDENCE_ANSWERED:
+    case ENF_EVIDENCE_ACCEPTED:
+    case ENF_EVIDENCE_REFUSED:
+    case ENF_EVIDENCE_BLOCKLISTED:
+    case ENF_EVIDENCE_REPLY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Of what the value is a number that people want to know. */
+static uint32_t value_of(enum enf_evidence_kind kind, const struct connection *connection)
+{
+    return kind == ENF_EVIDENCE_MANY_RECIPIENTS || kind == ENF_EVIDENCE_REPLY ? connection->print : 0;
+}
+
 static enum enf_evidence_kind kind_of(enum enf_cause cause, const struct connection *connection)
 {
     switch (cause) {
@@ -79,7 +128,9 @@ static enum enf_evidence_kind kind_of(enum enf_cause cause, const struct connect
     case ENF_CAUSE_DISTINCT_DESTINATIONS:
         return ENF_EVIDENCE_DESTINATION;
     case ENF_CAUSE_SEQUENTIAL:
-        return is_known_network(connection) ? ENF_EVIDENCE_CONNECTION : ENF_EVIDENCE_DESTINATION;
+        return kind_of_weight(connection);
+    case ENF_CAUSE_UNREQUESTED_REPLIES:
+        return ENF_EVIDENCE_REPLY;
     case ENF_CAUSE_CONNECTION_RATE:
     case ENF_CAUSE_NONE:
         break;
@@ -105,7 +156,7 @@ void conviction_render(const struct conviction *conviction, const struct enf_pre
                        struct enf_evidence evidence[static ENF_EVIDENCE_MAX], struct enf_signal *out)
 {
     *out = (struct enf_signal){
-        .verdict = ENF_VERDICT_ZOMBIE,
+        .verdict = conviction->verdict,
         .subscriber = *subscriber,
         .time_ms = conviction->time_ms,
         .cause = conviction->cause,
@@ -118,13 +169,15 @@ void conviction_render(const struct conviction *conviction, const struct enf_pre
     write_setting(conviction, out->setting);
     for (size_t i = 0; i < conviction->len; i++) {
         const struct connection *connection = &conviction->connections[i];
+        enum enf_evidence_kind kind = kind_of(conviction->cause, connection);
         evidence[i] = (struct enf_evidence){
             .time_ms = connection->time_ms,
-            .kind = kind_of(conviction->cause, connection),
+            .kind = kind,
             .destination = address_unpack(connection->destination),
             .destination_port = connection->destination_port,
             .blocked = (connection->flags & CONNECTION_BLOCKED) != 0,
-            .forgeable = (connection->flags & CONNECTION_FORGEABLE) != 0,
+            .forgeable = (connection->flags & CONNECTION_FORGEABLE) || is_from_outside(kind, connection),
+            .value = value_of(kind, connection),
             .step = 1,
             .score = (double)(conviction->total - conviction->len + i + 1),
             .threshold = conviction->limit,
@@ -148,6 +201,8 @@ const char *enf_cause_name(enum enf_cause cause)
         return "distinct-destinations";
     case ENF_CAUSE_SEQUENTIAL:
         return "sequential";
+    case ENF_CAUSE_UNREQUESTED_REPLIES:
+        return "unrequested-replies";
     }
     return NULL;
 }

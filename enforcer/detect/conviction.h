@@ -15,9 +15,11 @@ struct conviction {
     uint32_t limit;
     uint32_t ifindex;
     enum enf_cause cause;
+    enum enf_verdict verdict;
     uint16_t len; /* of connections: the last ones of total */
     bool forgeable;
-    double score; /* these three of the sequential test only */
+    bool of_sessions; /* the sequential test, on what conduct.h counts */
+    double score;     /* these three of the sequential test only */
     double threshold;
     double false_conviction;
     struct connection connections[];

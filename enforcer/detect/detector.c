@@ -2,6 +2,7 @@
 /* From observations to convictions. */
 #include "enforcer/detect/detector.h"
 
+#include "enforcer/detect/conduct.h"
 #include "enforcer/detect/judge.h"
 #include "enforcer/detect/state.h"
 
@@ -126,7 +127,7 @@ bool enf_detector_reset_some(struct enf_detector *det, const struct enf_prefix *
 static bool expire(struct enf_detector *det, struct subscriber *subscriber, uint64_t now_ms)
 {
     uint64_t silence = silence_ms(subscriber, now_ms);
-    if (silence < subscriber->keep_ms)
+    if (silence < subscriber->keep_ms || now_ms < conduct_last_reply_ms(subscriber) + subscriber->keep_ms)
         return false;
     activity_clear(subscriber, &det->budget);
     subscriber->flags = 0;
@@ -254,11 +255,11 @@ static void count(uint32_t *counter, bool really)
 /* --- convicting --- */
 
 static void convict(struct enf_detector *det, struct subscriber *subscriber,
-                    const struct enf_observation *obs, const struct connection *connection,
+                    const struct enf_observation *obs, const struct connection *connection, uint64_t now_ms,
                     struct enf_signal *out)
 {
     struct conviction *conviction = &det->scratch.conviction;
-    conviction->time_ms = subscriber->last_ms;
+    conviction->time_ms = now_ms;
     conviction->ifindex = obs->ifindex;
     judge_gather(conviction, subscriber, connection);
     conviction_free(&subscriber->conviction, &det->budget);
@@ -272,6 +273,24 @@ static void convict(struct enf_detector *det, struct subscriber *subscriber,
         weigh_restart(subscriber);
     count(&subscriber->convictions, true);
     det->stats.convictions++;
+}
+
+/* A suspicion is told and forgotten. */
+static void suspect(struct enf_detector *det, const struct subscriber *subscriber,
+                    const struct enf_observation *obs, uint64_t now_ms, struct enf_signal *out)
+{
+    struct conviction *conviction = &det->scratch.conviction;
+    conviction->time_ms = now_ms;
+    conviction->ifindex = obs->ifindex;
+    judge_gather(conviction, subscriber, NULL);
+    conviction_render(conviction, &subscriber->key, det->evidence, out);
+    det->stats.suspicions++;
+}
+
+static struct conviction *fresh_head(struct enf_detector *det)
+{
+    det->scratch.conviction = (struct conviction){.verdict = ENF_VERDICT_ZOMBIE};
+    return &det->scratch.conviction;
 }
 
 static void update_level(struct enf_detector *det, struct subscriber *subscriber)
@@ -293,19 +312,75 @@ static void update_level(struct enf_detector *det, struct subscriber *subscriber
         table_set_level(&det->table, subscriber, level);
 }
 
-int enf_detector_feed(struct enf_detector *det, const struct enf_observation *obs,
+/* --- feeding --- */
+
+static void account_connection(struct enf_detector *det, struct subscriber *subscriber,
+                               const struct enf_observation *obs, const struct connection *connection,
+                               const struct activity_context *context)
+{
+    count(&subscriber->connections, true);
+    count(&subscriber->blocked, obs->blocked);
+    if (obs->forgeable) {
+        subscriber->forgeable = (uint32_t)connection->time_ms;
+        subscriber->flags |= SUBSCRIBER_FORGEABLE;
+    }
+    det->stats.starved += !activity_add(subscriber, context, connection);
+}
+
+/* The sequential test on what a host does in its sessions. */
+static void account_conduct(struct enf_detector *det, struct subscriber *subscriber,
+                            const struct enf_observation *obs, uint64_t silence_ms,
+                            const struct enf_sequential_rules *rules,
+                            const struct enf_detector_settings *settings, struct conviction *head)
+{
+    struct conduct_context context = {&det->budget, det->seed, subscriber->last_ms,
+                                      silence_ms,   rules,     &settings->sequential};
+    head->of_sessions = head->cause == ENF_CAUSE_NONE;
+    det->stats.starved += !conduct_account(subscriber, &context, obs, head);
+}
+
+static int conclude(struct enf_detector *det, struct subscriber *subscriber,
+                    const struct enf_observation *obs, const struct connection *connection, uint64_t now_ms,
+                    struct enf_signal *out)
+{
+    const struct conviction *head = &det->scratch.conviction;
+    bool crossed = head->cause != ENF_CAUSE_NONE;
+    if (crossed && head->verdict == ENF_VERDICT_ZOMBIE)
+        convict(det, subscriber, obs, connection, now_ms, out);
+    else if (crossed)
+        suspect(det, subscriber, obs, now_ms, out);
+    update_level(det, subscriber);
+    stay_within_bytes(det, subscriber);
+    return crossed;
+}
+
+/* Comes from outside, under anybody's address: the subscriber did nothing, so its clock does not move. */
+static int feed_reply(struct enf_detector *det, const struct enf_observation *obs,
                       const struct enf_detector_settings *settings, struct enf_signal *out)
 {
-    if (obs->subscriber.addr.family == ENF_FAMILY_NONE)
-        return -EINVAL;
-    if (obs->kind != ENF_OBSERVATION_SYN)
-        return 0;
+    struct subscriber *subscriber = settings->unrequested_replies.count > 0 ? find_or_add(det, obs) : NULL;
+    if (!subscriber)
+        return settings->unrequested_replies.count > 0 ? -ENOMEM : 0;
+    det->stats.observations++;
+    uint64_t last_ms = conduct_last_reply_ms(subscriber);
+    struct conduct_context context = {.budget = &det->budget,
+                                      .now_ms = obs->time_ms > last_ms ? obs->time_ms : last_ms};
+    if (subscriber->keep_ms < settings->unrequested_replies.per_ms)
+        subscriber->keep_ms = (uint32_t)settings->unrequested_replies.per_ms;
+    det->stats.starved += !conduct_reply(subscriber, &context, obs, settings, fresh_head(det));
+    return conclude(det, subscriber, obs, NULL, context.now_ms, out);
+}
+
+static int feed_connection(struct enf_detector *det, const struct enf_observation *obs,
+                           const struct enf_detector_settings *settings, struct enf_signal *out)
+{
     struct subscriber *subscriber = find_or_add(det, obs);
     if (!subscriber)
         return -ENOMEM;
     det->stats.observations++;
 
     struct keep keep = keep_of(settings);
+    uint64_t before_ms = subscriber->last_ms;
     struct connection connection = connection_of(det, obs, advance(det, subscriber, obs->time_ms, &keep));
     struct activity_context context = {&det->budget, &keep, det->seed};
     if (activity_is_retransmission(subscriber, &context, &connection)) {
@@ -313,22 +388,47 @@ int enf_detector_feed(struct enf_detector *det, const struct enf_observation *ob
         det->stats.retransmissions++;
         return 0;
     }
-    count(&subscriber->connections, true);
-    count(&subscriber->blocked, obs->blocked);
-    if (obs->forgeable) {
-        subscriber->forgeable = (uint32_t)connection.time_ms;
-        subscriber->flags |= SUBSCRIBER_FORGEABLE;
-    }
-    det->stats.starved += !activity_add(subscriber, &context, &connection);
+    account_connection(det, subscriber, obs, &connection, &context);
 
-    judge(subscriber, obs, settings, &det->scratch.conviction);
+    struct conviction *head = fresh_head(det);
+    judge(subscriber, obs, settings, head);
     const struct enf_sequential_rules *rules = weigher_rules(&det->weigher, &settings->sequential);
-    if (rules)
-        weigh(subscriber, rules, &settings->sequential, &det->scratch.conviction);
-    bool convicted = det->scratch.conviction.cause != ENF_CAUSE_NONE;
-    if (convicted)
-        convict(det, subscriber, obs, &connection, out);
-    update_level(det, subscriber);
-    stay_within_bytes(det, subscriber);
-    return convicted;
+    if (rules && settings->sequential.model == ENF_SEQUENTIAL_LINE)
+        weigh(subscriber, rules, &settings->sequential, head);
+    else if (rules)
+        account_conduct(det, subscriber, obs, connection.time_ms - before_ms, rules, settings, head);
+    return conclude(det, subscriber, obs, &connection, connection.time_ms, out);
+}
+
+/* What came of a connection. */
+static int feed_outcome(struct enf_detector *det, const struct enf_observation *obs,
+                        const struct enf_detector_settings *settings, struct enf_signal *out)
+{
+    const struct enf_sequential_rules *rules = weigher_rules(&det->weigher, &settings->sequential);
+    if (!rules || settings->sequential.model == ENF_SEQUENTIAL_LINE || obs->kind == ENF_OBSERVATION_NOT_SMTP)
+        return 0;
+    struct subscriber *subscriber = find_or_add(det, obs);
+    if (!subscriber)
+        return -ENOMEM;
+    det->stats.observations++;
+    struct keep keep = keep_of(settings);
+    uint64_t before_ms = subscriber->last_ms;
+    uint64_t now_ms = advance(det, subscriber, obs->time_ms, &keep);
+    account_conduct(det, subscriber, obs, now_ms - before_ms, rules, settings, fresh_head(det));
+    return conclude(det, subscriber, obs, NULL, now_ms, out);
+}
+
+int enf_detector_feed(struct enf_detector *det, const struct enf_observation *obs,
+                      const struct enf_detector_settings *settings, struct enf_signal *out)
+{
+    if (obs->subscriber.addr.family == ENF_FAMILY_NONE)
+        return -EINVAL;
+    switch (obs->kind) {
+    case ENF_OBSERVATION_SYN:
+        return feed_connection(det, obs, settings, out);
+    case ENF_OBSERVATION_REPLY:
+        return feed_reply(det, obs, settings, out);
+    default:
+        return feed_outcome(det, obs, settings, out);
+    }
 }

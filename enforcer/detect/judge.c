@@ -3,6 +3,7 @@
 #include "enforcer/detect/judge.h"
 
 #include "enforcer/detect/activity.h"
+#include "enforcer/detect/conduct.h"
 #include "enforcer/detect/weigh.h"
 
 static bool is_trap(const struct enf_detector_settings *settings, const struct enf_addr *destination)
@@ -16,11 +17,8 @@ static bool is_trap(const struct enf_detector_settings *settings, const struct e
 void judge(const struct subscriber *subscriber, const struct enf_observation *obs,
            const struct enf_detector_settings *settings, struct conviction *head)
 {
-    head->cause = ENF_CAUSE_NONE;
     if (settings->traps_len > 0 && is_trap(settings, &obs->destination)) {
         head->cause = ENF_CAUSE_TRAP;
-        head->limit = 0;
-        head->per_ms = 0;
         return;
     }
     for (size_t i = 0; i < settings->connection_rate_len; i++) {
@@ -90,8 +88,12 @@ void judge_gather(struct conviction *out, const struct subscriber *subscriber,
         gather_destinations(out, subscriber);
         break;
     case ENF_CAUSE_SEQUENTIAL:
-        weigh_gather(out, subscriber);
+        if (out->of_sessions)
+            conduct_gather(out, subscriber);
+        else
+            weigh_gather(out, subscriber);
         break;
+    case ENF_CAUSE_UNREQUESTED_REPLIES: /* complete */
     case ENF_CAUSE_NONE:
         break;
     }

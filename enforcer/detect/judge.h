@@ -7,11 +7,12 @@
 #include "enforcer/inspect/observation.h"
 
 /* obs is the observation that was accounted last, at subscriber->last_ms. Writes cause, limit and per_ms of
- * head: a trap first, then the windows in their order, then destinations. Cause NONE: no conviction. */
+ * head, whose cause is NONE: a trap first, then the windows in their order, then destinations. It stays NONE
+ * where there is no conviction. */
 void judge(const struct subscriber *subscriber, const struct enf_observation *obs,
            const struct enf_detector_settings *settings, struct conviction *head);
 
-/* Fills total, connections and forgeable of a conviction that judge or weigh found. There is room for
- * ENF_EVIDENCE_MAX. */
+/* Fills total, connections and forgeable of a conviction that judge, weigh or conduct_account found. There is
+ * room for ENF_EVIDENCE_MAX. */
 void judge_gather(struct conviction *out, const struct subscriber *subscriber,
                   const struct connection *connection);

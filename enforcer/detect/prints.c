@@ -2,11 +2,9 @@
 /* A small set-associative memory with a time limit. */
 #include "enforcer/detect/prints.h"
 
-#include "enforcer/detect/detector.h"
-
-static bool is_young(const struct print *print, uint32_t now)
+static bool is_young(const struct print *print, uint32_t now, uint32_t young_ms)
 {
-    return print->value != 0 && now - print->time < ENF_RETRANSMISSION_MS;
+    return print->value != 0 && now - print->time < young_ms;
 }
 
 /* Two buckets for each value, from different bits of it: the second takes what the first has no room for, so
@@ -19,26 +17,26 @@ static struct print *bucket_of(const struct prints *prints, uint32_t value, unsi
 }
 
 /* A free or outlived slot; otherwise NULL. */
-static struct print *find_room(const struct prints *prints, uint32_t value, uint32_t now)
+static struct print *find_room(const struct prints *prints, uint32_t value, uint32_t now, uint32_t young_ms)
 {
     for (unsigned which = 0; which < 2; which++) {
         struct print *bucket = bucket_of(prints, value, which);
         for (unsigned i = 0; i < PRINTS_BUCKET; i++)
-            if (!is_young(&bucket[i], now))
+            if (!is_young(&bucket[i], now, young_ms))
                 return &bucket[i];
     }
     return NULL;
 }
 
-static bool holds(const struct prints *prints, uint32_t value, uint32_t now)
+static struct print *find(const struct prints *prints, uint32_t value, uint32_t now, uint32_t young_ms)
 {
     for (unsigned which = 0; which < 2; which++) {
-        const struct print *bucket = bucket_of(prints, value, which);
+        struct print *bucket = bucket_of(prints, value, which);
         for (unsigned i = 0; i < PRINTS_BUCKET; i++)
-            if (bucket[i].value == value && is_young(&bucket[i], now))
-                return true;
+            if (bucket[i].value == value && is_young(&bucket[i], now, young_ms))
+                return &bucket[i];
     }
-    return false;
+    return NULL;
 }
 
 static struct print *oldest(struct print *bucket, uint32_t now)
@@ -50,16 +48,16 @@ static struct print *oldest(struct print *bucket, uint32_t now)
     return found;
 }
 
-static bool grow(struct prints *prints, struct budget *budget, uint32_t now)
+static bool grow(struct prints *prints, struct budget *budget, uint32_t now, uint32_t young_ms)
 {
     struct prints bigger = {.len = prints->len ? prints->len * 2 : PRINTS_BUCKET};
     bigger.slots = budget_alloc(budget, bigger.len * sizeof(*bigger.slots));
     if (!bigger.slots)
         return false;
     for (uint32_t i = 0; i < prints->len; i++) {
-        if (!is_young(&prints->slots[i], now))
+        if (!is_young(&prints->slots[i], now, young_ms))
             continue;
-        struct print *room = find_room(&bigger, prints->slots[i].value, now);
+        struct print *room = find_room(&bigger, prints->slots[i].value, now, young_ms);
         if (room) /* twice as many slots as there are values: as good as always */
             *room = prints->slots[i];
     }
@@ -68,15 +66,22 @@ static bool grow(struct prints *prints, struct budget *budget, uint32_t now)
     return true;
 }
 
-bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, uint32_t now, uint32_t max)
+bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, uint32_t now,
+                 const struct prints_rule *rule)
 {
-    if (prints->len == 0 && !grow(prints, budget, now))
-        return false;
-    if (holds(prints, value, now))
+    if (prints->len == 0 && !grow(prints, budget, now, rule->young_ms))
+        return rule->full_is_seen;
+    struct print *found = find(prints, value, now, rule->young_ms);
+    if (found) {
+        if (rule->refresh)
+            found->time = now;
         return true;
-    struct print *room = find_room(prints, value, now);
-    while (!room && prints->len < max && grow(prints, budget, now))
-        room = find_room(prints, value, now);
+    }
+    struct print *room = find_room(prints, value, now, rule->young_ms);
+    while (!room && prints->len < rule->max && grow(prints, budget, now, rule->young_ms))
+        room = find_room(prints, value, now, rule->young_ms);
+    if (!room && rule->full_is_seen)
+        return true;
     if (!room)
         room = oldest(bucket_of(prints, value, 0), now);
     *room = (struct print){value, now};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Fingerprints of the connections that one subscriber opened lately, so that a retransmitted SYN counts once.
- */
+/* Fingerprints of what one subscriber did lately, so that it counts once: connections, whose SYN may come
+ * again; servers, of which only the first contact is evidence. */
 #pragma once
 
 #include "enforcer/detect/budget.h"
@@ -22,8 +22,17 @@ struct prints {
 
 #define PRINTS_BUCKET 8
 
-/* True where value was added less than ENF_RETRANSMISSION_MS before now; else adds it. The time of the first
- * one stays: a SYN repeated for ever is a new connection from time to time. max is a power of two, at least
- * eight. Memory that is short shows only in what is forgotten early. */
-bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, uint32_t now, uint32_t max);
+/* How long and how many. */
+struct prints_rule {
+    uint32_t young_ms; /* what is older is forgotten */
+    uint32_t max;      /* slots: a power of two, at least eight */
+    bool refresh; /* what is seen again is young again. Without: the time of the first one stays, so that a
+                     SYN repeated for ever is a new connection from time to time */
+    bool full_is_seen; /* a full memory says that everything was seen. Without: the oldest goes */
+};
+
+/* True where value was added less than young_ms before now; else adds it. Memory that is short is a full one.
+ */
+bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, uint32_t now,
+                 const struct prints_rule *rule);
 void prints_clear(struct prints *prints, struct budget *budget);

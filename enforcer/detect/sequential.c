@@ -148,9 +148,12 @@ enum enf_sequential_result enf_sequential_step(struct enf_sequential *state,
         kind = ENF_SEQUENTIAL_NONE;
     if (kind >= ENF_SEQUENTIAL_SESSION) {
         uint8_t bit = (uint8_t)(1U << (kind - ENF_SEQUENTIAL_SESSION));
-        if (state->seen & bit)
+        bool counted = (state->seen & bit) != 0;
+        bool session = kind == ENF_SEQUENTIAL_SESSION || (state->seen & 1U);
+        if (counted || !session)
             kind = ENF_SEQUENTIAL_NONE;
-        state->seen |= bit;
+        else
+            state->seen |= bit;
     }
     return account(state, rules, kind, out);
 }
@@ -160,7 +163,7 @@ enum enf_sequential_result enf_sequential_step(struct enf_sequential *state,
 /* An IPv4 /16 is exact. Of an IPv6 /32, what a registry gives to one provider, two in 65536 look alike. No
  * seed: the same traffic must give the same verdict live and in a replay, and who could choose networks that
  * look alike would only hide himself, which connecting to one network does as well. */
-static uint16_t network_of(const struct enf_addr *addr)
+uint16_t enf_sequential_network(const struct enf_addr *addr)
 {
     uint16_t high = (uint16_t)(addr->bytes[0] << 8 | addr->bytes[1]);
     if (addr->family != ENF_FAMILY_V6)
@@ -190,7 +193,7 @@ enum enf_sequential_result enf_sequential_connection(struct enf_sequential *stat
                                                      const struct enf_addr *destination, uint64_t now_ms,
                                                      struct enf_sequential_step *out)
 {
-    uint16_t network = network_of(destination);
+    uint16_t network = enf_sequential_network(destination);
     unsigned known = state->networks_len < KNOWN_MAX ? state->networks_len : KNOWN_MAX;
     bool same = known > 0 && state->networks[0] == network;
     bool again = use_network(state, network);

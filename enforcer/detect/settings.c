@@ -12,7 +12,8 @@ static const struct enf_detector_settings residential = {
     .connection_rate = {{20, MINUTE_MS}, {200, HOUR_MS}},
     .connection_rate_len = 2,
     .distinct_destinations = {.count = 15, .per_ms = 10 * MINUTE_MS},
-    .sequential = {.model = ENF_SEQUENTIAL_LINE, .false_conviction = 1e-6, .missed = 0.01},
+    .unrequested_replies = {.count = 3, .per_ms = 10 * MINUTE_MS},
+    .sequential = {.enabled = true, .model = ENF_SEQUENTIAL_LINE, .false_conviction = 1e-6, .missed = 0.01},
 };
 
 /* A line that may run a mail server. A mailing list to a few thousand members opens a few hundred connections
@@ -24,7 +25,8 @@ static const struct enf_detector_settings mail_server = {
     .connection_rate = {{600, MINUTE_MS}, {10000, HOUR_MS}},
     .connection_rate_len = 2,
     .distinct_destinations = {.count = 2000, .per_ms = HOUR_MS},
-    .sequential = {.model = ENF_SEQUENTIAL_SERVER, .false_conviction = 1e-6, .missed = 0.01},
+    .unrequested_replies = {.count = 3, .per_ms = 10 * MINUTE_MS},
+    .sequential = {.enabled = true, .model = ENF_SEQUENTIAL_SERVER, .false_conviction = 1e-6, .missed = 0.01},
 };
 
 struct enf_detector_settings enf_detector_defaults(enum enf_policy policy)

@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The sequential test on what is remembered of a subscriber. */
+/* The sequential test on connections. */
 #include "enforcer/detect/weigh.h"
 
 #define LEVEL_STEP (2 * ENF_SEQUENTIAL_UNIT)
 
 static bool is_same(const struct enf_sequential_settings *a, const struct enf_sequential_settings *b)
 {
-    return a->model == b->model && a->false_conviction == b->false_conviction && a->missed == b->missed;
+    return a->false_conviction == b->false_conviction && a->missed == b->missed;
 }
 
 const struct enf_sequential_rules *weigher_rules(struct weigher *weigher,
                                                  const struct enf_sequential_settings *settings)
 {
-    /* Where strangers are no evidence, connections alone say nothing. */
-    if (!settings->enabled || settings->model == ENF_SEQUENTIAL_SERVER)
+    if (!settings->enabled)
         return NULL;
-    if (!weigher->of.enabled || !is_same(&weigher->of, settings)) {
-        weigher->of.enabled = false;
-        if (enf_sequential_rules_make(settings, &weigher->rules) != 0)
+    struct enf_sequential_settings *of = &weigher->models[settings->model == ENF_SEQUENTIAL_SERVER].of;
+    struct enf_sequential_rules *rules = &weigher->models[settings->model == ENF_SEQUENTIAL_SERVER].rules;
+    if (!of->enabled || !is_same(of, settings)) {
+        of->enabled = false;
+        if (enf_sequential_rules_make(settings, rules) != 0)
             return NULL;
-        weigher->of = *settings;
+        *of = *settings;
     }
-    return &weigher->rules;
+    return rules;
 }
 
 static enum enf_sequential_result step(struct subscriber *subscriber,
@@ -60,8 +61,6 @@ void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rul
     if (step(subscriber, rules, connection, &last) != ENF_SEQUENTIAL_CONVICT || head->cause != ENF_CAUSE_NONE)
         return;
     head->cause = ENF_CAUSE_SEQUENTIAL;
-    head->limit = 0;
-    head->per_ms = 0;
     head->total = last.observations;
     head->forgeable = forgeable;
     head->score = last.score;

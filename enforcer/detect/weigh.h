@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The sequential test on what is remembered of a subscriber. */
+/* The sequential test on connections, where they are evidence. conduct.h has it on sessions. */
 #pragma once
 
 #include "enforcer/detect/activity.h"
 #include "enforcer/detect/conviction.h"
 #include "enforcer/detect/sequential.h"
 
-/* The thresholds of the settings used last: making them anew for each observation would cost more than all
- * the rest of the test. Zero value: none. */
+/* The thresholds of the settings used last, of each model: making them anew for each observation would cost
+ * more than all the rest of the test. Zero value: none. */
 struct weigher {
-    struct enf_sequential_settings of;
-    struct enf_sequential_rules rules;
+    struct {
+        struct enf_sequential_settings of;
+        struct enf_sequential_rules rules;
+    } models[2];
 };
 
 /* NULL where the settings have no such test, or one without meaning. */

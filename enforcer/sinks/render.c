@@ -208,6 +208,8 @@ static json_t *evidence_json(const struct enf_evidence *evidence, bool *failed)
         put(&to, "port", json_integer(evidence->destination_port));
     put(&to, "blocked", json_boolean(evidence->blocked));
     put(&to, "forgeable", json_boolean(evidence->forgeable));
+    if (evidence->value)
+        put(&to, "value", json_integer(evidence->value));
     put_real(&to, "step", evidence->step);
     put_real(&to, "score", evidence->score);
     put_real(&to, "threshold", evidence->threshold);

@@ -35,8 +35,11 @@ static const char *unit_of(enum enf_cause cause, uint64_t count)
         return count == 1 ? "destination" : "destinations";
     case ENF_CAUSE_TRAP:
         return "connection to a trap";
-    case ENF_CAUSE_CONNECTION_RATE:
     case ENF_CAUSE_SEQUENTIAL:
+        return count == 1 ? "observation" : "observations";
+    case ENF_CAUSE_UNREQUESTED_REPLIES:
+        return count == 1 ? "reply" : "replies";
+    case ENF_CAUSE_CONNECTION_RATE:
     case ENF_CAUSE_NONE:
         break;
     }
@@ -126,15 +129,17 @@ static json_t *evidence_json(const struct enf_signal *signal)
     for (size_t i = 0; i < signal->evidence_len; i++) {
         const struct enf_evidence *evidence = &signal->evidence[i];
         char destination[ENF_PREFIX_STR_LEN];
-        json_array_append_new(
-            list,
+        json_t *item =
             json_pack("{s:o, s:s, s:s, s:i, s:b, s:b, s:o, s:o, s:o, s:s}", "time",
                       time_json(evidence->time_ms), "kind", enf_evidence_kind_name(evidence->kind),
                       "destination", enf_addr_str(&evidence->destination, destination, sizeof(destination)),
                       "port", (int)evidence->destination_port, "blocked", (int)evidence->blocked, "forgeable",
                       (int)evidence->forgeable, "step", number_json(evidence->step), "score",
                       number_json(evidence->score), "threshold", number_json(evidence->threshold), "setting",
-                      evidence->setting));
+                      evidence->setting);
+        if (item && evidence->value)
+            json_object_set_new(item, "value", json_integer(evidence->value));
+        json_array_append_new(list, item);
     }
     return list;
 }

@@ -92,8 +92,17 @@ static void print_windows(const struct ctl *ctl, const json_t *show)
         print_window(ctl, name, json_array_get(windows, i), "connections");
         name = "";
     }
-    if (json_is_object(json_at(show, "distinct")))
+    if (json_is_object(json_at(show, "distinct"))) {
         print_window(ctl, name, json_at(show, "distinct"), "destinations");
+        name = "";
+    }
+    const json_t *test = json_at(show, "sequential");
+    if (json_is_object(test)) {
+        double score = json_number_value(json_at(test, "score"));
+        double threshold = json_number_value(json_at(test, "threshold"));
+        printf("%-12s%.2f of %.2f in the sequential test, by %lld observations\n", name, score, threshold,
+               number_at(test, "observations"));
+    }
     if (json_is_real(json_at(show, "score")))
         printf("score       %.2f of the nearest limit\n", json_real_value(json_at(show, "score")));
 }

@@ -46,9 +46,23 @@ enum enf_evidence_kind {
     ENF_EVIDENCE_CONNECTION,
     ENF_EVIDENCE_DESTINATION, /* a connection to a destination not seen before */
     ENF_EVIDENCE_TRAP,
-    ENF_EVIDENCE_METER, /* the kernel's own token bucket ran over while nobody counted exactly */
+    ENF_EVIDENCE_METER,    /* the kernel's own token bucket ran over while nobody counted exactly */
+    ENF_EVIDENCE_ANSWERED, /* first contact with a server */
+    ENF_EVIDENCE_FAILED,   /* the same without an answer, or with a reset */
+    ENF_EVIDENCE_ACCEPTED, /* a recipient, in the first mail to a server */
+    ENF_EVIDENCE_REFUSED,
+    ENF_EVIDENCE_SECOND_TRY, /* of a mail that the server put off */
+    ENF_EVIDENCE_NO_SECOND_TRY,
+    ENF_EVIDENCE_SESSION, /* the first session of a test */
+    ENF_EVIDENCE_BLOCKLISTED,
+    ENF_EVIDENCE_EARLY_TALK,
+    ENF_EVIDENCE_HELO_CHANGED,
+    ENF_EVIDENCE_HELO_NO_NAME,
+    ENF_EVIDENCE_MANY_RECIPIENTS, /* value: how many */
+    ENF_EVIDENCE_NO_QUIT,
+    ENF_EVIDENCE_REPLY, /* of SMTP, to a subscriber that asked nothing. value: its code */
 };
-#define ENF_EVIDENCE_KIND_COUNT 4
+#define ENF_EVIDENCE_KIND_COUNT 18
 
 /* One observation and the arithmetic it entered: score after the step, against threshold, by setting. */
 struct enf_evidence {
@@ -57,7 +71,8 @@ struct enf_evidence {
     struct enf_addr destination;
     uint16_t destination_port; /* host order */
     bool blocked;              /* the attempt was refused */
-    bool forgeable;            /* a neighbour could have sent it under this address */
+    bool forgeable; /* a neighbour could have sent it under this address, or it came from outside */
+    uint32_t value; /* a number that the kind has, else 0 */
     double step;
     double score;
     double threshold;

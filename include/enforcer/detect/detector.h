@@ -51,17 +51,31 @@ enum enf_cause {
     ENF_CAUSE_CONNECTION_RATE,
     ENF_CAUSE_DISTINCT_DESTINATIONS,
     ENF_CAUSE_SEQUENTIAL,
+    ENF_CAUSE_UNREQUESTED_REPLIES,
 };
-#define ENF_CAUSE_COUNT 5
+#define ENF_CAUSE_COUNT 6
 
-/* A conviction. The detector owns the evidence: it stays as it is until the next call with this detector. */
+/* Mails that wait for a second try, of one subscriber. Of more the first are forgotten. */
+#define ENF_DEFERRED_MAX 32
+/* Servers that one subscriber has been in touch with within a day; one more counts as known. */
+#define ENF_SERVERS_MAX 2048
+/* A mail that got a 4yz: the next try comes so long after it, at the least and at the most. */
+#define ENF_RETRY_MIN_MS (60ULL * 1000)
+#define ENF_RETRY_MAX_MS (4ULL * 3600 * 1000)
+/* Who is silent for so long may have been switched off: the time for second tries starts anew. */
+#define ENF_RETRY_SILENCE_MS (2ULL * 3600 * 1000)
+
+/* A conviction (verdict ZOMBIE) or a suspicion (SUSPECT), which changes nothing and is not kept: either
+ * replies that nobody asked for, or a sequential test that crossed its threshold by what came from outside
+ * alone. The detector owns the evidence: it stays as it is until the next call with this detector. */
 struct enf_signal {
     enum enf_verdict verdict;
     struct enf_prefix subscriber;
     uint64_t time_ms; /* of the observation that crossed the threshold */
     enum enf_cause cause;
     uint32_t ifindex; /* of that observation */
-    bool forgeable;   /* without evidence that a neighbour could have forged the threshold was not crossed */
+    bool forgeable; /* without evidence that a neighbour (of replies: anybody) could have forged the threshold
+                       was not crossed */
     char setting[ENF_SETTING_LEN];
     const struct enf_evidence *evidence; /* in order of time */
     size_t evidence_len;
@@ -116,6 +130,7 @@ struct enf_detector_stats {
     uint64_t observations;
     uint64_t retransmissions;
     uint64_t convictions;
+    uint64_t suspicions;
     size_t subscribers;
     size_t max_subscribers;
     uint64_t evicted;        /* to make room */
@@ -132,9 +147,9 @@ int enf_detector_new(const struct enf_detector_params *params, struct enf_detect
 void enf_detector_free(struct enf_detector **det);
 
 /* Accounts one observation of obs->subscriber under settings (which may change from call to call). Returns 1
- * with *out filled when it crossed a threshold, 0 when not, -EINVAL for an observation without subscriber,
- * -ENOMEM. After a conviction the subscriber's windows start empty: the next one needs the whole threshold
- * again. */
+ * with *out filled when it crossed a threshold (look at out->verdict: a suspect is no zombie), 0 when not,
+ * -EINVAL for an observation without subscriber, -ENOMEM. After a conviction the subscriber's windows start
+ * empty: the next one needs the whole threshold again. */
 int enf_detector_feed(struct enf_detector *det, const struct enf_observation *obs,
                       const struct enf_detector_settings *settings, struct enf_signal *out);
 
@@ -192,5 +207,6 @@ int enf_detector_each(const struct enf_detector *det,
  * forgotten. */
 size_t enf_detector_forget_idle(struct enf_detector *det, uint64_t now_ms, size_t max_work);
 
-/* "trap", "connection-rate", "distinct-destinations", "sequential", "none"; NULL for a value out of range. */
+/* "trap", "connection-rate", "distinct-destinations", "sequential",
+ * "unrequested-replies", "none"; NULL for a value out of range. */
 const char *enf_cause_name(enum enf_cause cause);

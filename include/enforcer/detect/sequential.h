@@ -43,14 +43,15 @@ enum enf_sequential_kind {
     ENF_SEQUENTIAL_AGAIN_5,
     ENF_SEQUENTIAL_AGAIN_6,
     /* Only where the outcome says something about the host: under `block` every connection is refused. */
-    ENF_SEQUENTIAL_FAILED, /* first connection to a server: no answer or a reset */
+    ENF_SEQUENTIAL_FAILED, /* first connection to a server: no answer or a reset. A fourth in a row says
+                              nothing (see ENF_SEQUENTIAL_FAILURES) */
     ENF_SEQUENTIAL_ANSWERED,
     ENF_SEQUENTIAL_REFUSED, /* a mail, the first to that server: a recipient got a 5yz */
     ENF_SEQUENTIAL_ACCEPTED,
     ENF_SEQUENTIAL_NOT_RETRIED, /* a mail got a 4yz: no second try within four hours */
     ENF_SEQUENTIAL_RETRIED,
     /* What software or line do in all their sessions: counted once a test. SESSION comes before them with the
-     * first session that was read, and stands for none of them seen. */
+     * first session that was read, and stands for none of them seen; without it the others are no kinds. */
     ENF_SEQUENTIAL_SESSION,
     ENF_SEQUENTIAL_BLOCKLISTED,     /* a refusal that names a blocklist */
     ENF_SEQUENTIAL_EARLY_TALK,      /* spoke before the banner */
@@ -81,6 +82,8 @@ struct enf_sequential {
     uint16_t networks[ENF_SEQUENTIAL_NETWORKS]; /* the last one used first */
 };
 _Static_assert(sizeof(struct enf_sequential) <= 32, "a million of them take 32 MB at most");
+/* For callers: first contacts in a row that failed and count. A line that is down fails everywhere. */
+#define ENF_SEQUENTIAL_FAILURES  3
 #define ENF_SEQUENTIAL_FORGEABLE 0x80 /* for the caller: lasts as long as the running test */
 
 /* Thresholds of a pair of budgets, in units. */
@@ -128,6 +131,9 @@ void enf_sequential_restart(struct enf_sequential *state);
 /* Score and threshold of the running test at now_ms (0 and that of a first test where the period is over). */
 void enf_sequential_show(const struct enf_sequential *state, const struct enf_sequential_rules *rules,
                          uint64_t now_ms, struct enf_sequential_step *out);
+
+/* The network that an address lies in, as the test knows it. */
+uint16_t enf_sequential_network(const struct enf_addr *addr);
 
 /* The table; NULL for a value out of range. */
 const struct enf_sequential_row *enf_sequential_row(enum enf_sequential_kind kind);

@@ -21,6 +21,8 @@ struct enf_window {
 #define ENF_WINDOW_PER_MAX         (7ULL * 86400 * 1000)
 #define ENF_DISTINCT_MAX           50000 /* destinations that a limit may name; they are counted exactly */
 
+#define ENF_REPLIES_MAX 64 /* a limit on unrequested replies: they are all kept as evidence */
+
 /* Whose line it is: decides what a connection to a network not used before says. */
 enum enf_sequential_model {
     ENF_SEQUENTIAL_LINE,   /* without a mail server: strangers are suspicious */
@@ -45,9 +47,9 @@ struct enf_detector_settings {
     size_t traps_len;
     struct enf_sequential_settings sequential;
     struct {
-        uint32_t count; /* 0: off */
+        uint32_t count; /* so many make a suspect, up to ENF_REPLIES_MAX; 0: off */
         uint64_t per_ms;
-        bool convicts;
+        bool convicts; /* instead */
     } unrequested_replies;
 };
 

@@ -18,7 +18,8 @@ enum enf_observation_kind {
     ENF_OBSERVATION_ACCEPTED,   /* the session's first recipient that the server took (2yz) */
     ENF_OBSERVATION_REFUSED,    /* the first that it refused for good (5yz) */
     ENF_OBSERVATION_DEFERRED, /* the first 4yz to MAIL, RCPT, DATA or the end of data: a queue tries again */
-    ENF_OBSERVATION_BLOCKLISTED, /* a refusal that names a blocklist */
+    ENF_OBSERVATION_BLOCKLISTED, /* a refusal that names a blocklist; comes before the REFUSED or DEFERRED of
+                                    the same reply, which it explains */
     ENF_OBSERVATION_RECIPIENTS,  /* a message reached ENF_MANY_RECIPIENTS. value: how many it has */
     ENF_OBSERVATION_NOT_SMTP,    /* what the client speaks is something else. value: enum enf_smtp_protocol */
     ENF_OBSERVATION_END,   /* the client ended a session in which it had spoken. value: 1 with QUIT, 0 without

@@ -236,10 +236,22 @@ static const struct row sequential_rows[] = {
      "1: detector.sequential.missed: expected " MISSED_RANGE ", found -0.01\n"},
 };
 
+static const struct row replies_rows[] = {
+    {"replies below", "detector: {unrequested_replies: {count: 0, per: 1m}}\n",
+     "1: detector.unrequested_replies.count: expected a whole number from 1 to 64, found 0\n"},
+    {"replies above", "detector: {unrequested_replies: {count: 65, per: 8d}}\n",
+     "1: detector.unrequested_replies.count: expected a whole number from 1 to 64, found 65\n"
+     "1: detector.unrequested_replies.per: expected a duration from 1s to 7d, like 30s, 10m, 1h or 7d, found "
+     "8d\n"},
+    {"replies without keys", "detector: {unrequested_replies: {convicts: maybe}}\n",
+     "1: detector.unrequested_replies.convicts: expected true or false, found maybe\n"
+     "1: detector.unrequested_replies.count: expected a number of replies, found no such key\n"
+     "1: detector.unrequested_replies.per: expected a duration, found no such key\n"},
+    {"replies as a number", "detector: {unrequested_replies: 3}\n",
+     "1: detector.unrequested_replies: expected {count, per, convicts}, or null for none, found 3\n"},
+};
+
 static const struct row later_rows[] = {
-    {"unrequested replies", "detector: {unrequested_replies: {count: 3, per: 10m}}\n",
-     "1: detector.unrequested_replies: not yet supported: a judgement of unrequested replies (today: "
-     "null)\n"},
     {"levels", "quarantine: {level: full}\n", "1: quarantine.level: not yet supported: full (today: smtp)\n"},
     {"level throttle", "quarantine: {level: throttle, throttle: {connections: 2, per: 1m}}\n",
      "1: quarantine.level: not yet supported: throttle (today: smtp)\n"
@@ -450,6 +462,7 @@ static void test_later(void **state)
 {
     (void)state;
     RUN(sequential_rows);
+    RUN(replies_rows);
     RUN(later_rows);
 }
 

@@ -150,8 +150,12 @@ static void test_group_defaults(void **state)
     assert_int_equal(group->lease_ms, DAY);
     assert_same_limits(&group->detector, &block);
     assert_int_equal(group->detector.traps_len, 0);
-    assert_false(group->detector.sequential.enabled);
-    assert_int_equal(group->detector.unrequested_replies.count, 0);
+    assert_true(group->detector.sequential.enabled);
+    assert_true(group->detector.sequential.false_conviction == 1e-6);
+    assert_true(group->detector.sequential.missed == 0.01);
+    assert_int_equal(group->detector.unrequested_replies.count, 3);
+    assert_int_equal(group->detector.unrequested_replies.per_ms, 10 * MINUTE);
+    assert_false(group->detector.unrequested_replies.convicts);
     assert_int_equal(group->overrides_len, 0);
     enf_config_free(&config);
 }
@@ -348,6 +352,8 @@ static void test_accepted(void **state)
         "groups: [{name: a1-b_c, prefixes: [10.0.0.0/25, 10.0.0.128/25], subscribers: {10.0.0.0/24: {}}}]",
         "detector: {connection_rate: [], distinct_destinations: null, traps: null, sequential: ~}",
         "detector: {unrequested_replies: }",
+        "detector: {unrequested_replies: {count: 1, per: 1s}}",
+        "detector: {unrequested_replies: {count: 64, per: 7d, convicts: true}}",
         "quarantine: {portal: [], throttle: null}",
         "detector: {connection_rate: [{connections: 100000, per: 7d}]}",
         "groups: []",

@@ -373,6 +373,40 @@ static void test_show(void **state)
          "TIME                  WHAT         LEVEL  UNTIL    BY        TICKET  REASON\n"
          "2026-03-01T12:00:07Z  quarantined  smtp   forever  detector          spam\n",
          NULL},
+        {"show 198.18.0.7",
+         RESULT("{\"subscriber\":\"198.18.0.7\",\"group\":\"business\",\"policy\":\"inspect\","
+                "\"windows\":[],\"sequential\":{\"score\":2.078125,\"threshold\":15.7,\"observations\":1},"
+                "\"score\":0.13,\"connections_total\":3,\"evidence\":["
+                "{\"time\":\"2026-03-01T12:00:07.000Z\",\"kind\":\"no-quit\",\"destination\":"
+                "\"203.0.113.9\",\"port\":25,\"blocked\":false,\"forgeable\":false,\"step\":2.53515625,"
+                "\"score\":12.5,\"threshold\":14.31,\"setting\":\"sequential: false_conviction 0.000001\"},"
+                "{\"time\":\"2026-03-01T12:00:08.000Z\",\"kind\":\"refused\",\"destination\":"
+                "\"203.0.113.9\",\"port\":25,\"blocked\":false,\"forgeable\":true,\"step\":2.078125,"
+                "\"score\":14.578125,\"threshold\":14.31,\"setting\":\"sequential: false_conviction "
+                "0.000001\"},"
+                "{\"time\":\"2026-03-01T12:00:09.000Z\",\"kind\":\"reply\",\"destination\":\"203.0.113.9\","
+                "\"port\":25,\"blocked\":false,\"forgeable\":true,\"value\":220,\"step\":1,\"score\":3,"
+                "\"threshold\":3,\"setting\":\"unrequested_replies: 3 per 10m\"}],"
+                "\"evidence_total\":11,\"quarantine\":null,\"history\":[]}"),
+         0, "\"subscriber.show\",\"params\":{\"address\":\"198.18.0.7\"}",
+         "subscriber  198.18.0.7\n"
+         "group       business, policy inspect\n"
+         "seen        3 connections to port 25\n"
+         "quarantine  no\n"
+         "now         2.08 of 15.70 in the sequential test, by 1 observations\n"
+         "score       0.13 of the nearest limit\n"
+         "evidence    11 observations, the last 3 are kept; times in UTC\n"
+         "  2026-03-01\n"
+         "    12:00:07  left without QUIT, session with 203.0.113.9 port 25                                  "
+         "   +2.54 makes "
+         "12.50 of 14.31 (sequential: false_conviction 0.000001)\n"
+         "    12:00:08  recipient refused by 203.0.113.9 port 25 (said from outside)                         "
+         "   +2.08 makes "
+         "14.58 of 14.31 (sequential: false_conviction 0.000001)\n"
+         "    12:00:09  220 SMTP reply that it had not asked for from 203.0.113.9 port 25 (said from "
+         "outside)   reply "
+         "3 of 3 in 10m\n",
+         NULL},
     };
 
     run_rows(*state, rows, ARRAY_LEN(rows));

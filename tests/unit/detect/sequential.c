@@ -262,6 +262,11 @@ static void test_counted_once(void **state)
         assert_true(step.score == score && step.step == 0);
     }
     enf_sequential_restart(&seq);
+    /* Not without what stands for none of them seen. */
+    enf_sequential_step(&seq, &rules, ENF_SEQUENTIAL_NO_QUIT, START, &step);
+    assert_int_equal(step.kind, ENF_SEQUENTIAL_NONE);
+    enf_sequential_step(&seq, &rules, ENF_SEQUENTIAL_SESSION, START, &step);
+    assert_int_equal(step.kind, ENF_SEQUENTIAL_SESSION);
     enf_sequential_step(&seq, &rules, ENF_SEQUENTIAL_NO_QUIT, START, &step);
     assert_int_equal(step.kind, ENF_SEQUENTIAL_NO_QUIT);
     enf_sequential_step(&seq, &rules, ENF_SEQUENTIAL_KIND_COUNT, START, &step);
