@@ -7,7 +7,9 @@ import asyncio
 import os
 import socket
 import ssl
+import struct
 import subprocess
+import time
 
 from exim import exim_send
 from mail import DOMAIN, Client, fetch, swaks_program
@@ -138,9 +140,14 @@ CLIENTS = {"swaks": swaks, "swaks-pipelining": swaks_pipelined, "msmtp": msmtp, 
 class Dialogue:
     """SMTP by hand: every byte in one's own power."""
 
-    def __init__(self, node, source, server, port=25, sport=0, timeout=30):
-        self.sock = connect(node, source, server, port, sport, timeout)
+    def __init__(self, node, source, server, port=25, sport=0, timeout=30, mss=0):
+        self.sock = tcp_socket(node, source, sport, timeout)
+        if mss:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.connect((server, port))
         self._buffer = b""
+        self.pause = 0  # seconds before each byte; 0: all at once
 
     def expect(self, code):
         """The next answer, all its lines."""
@@ -159,16 +166,39 @@ class Dialogue:
             raise LabError(f"expected {code}, found {lines}")
         return lines
 
+    def send(self, data):
+        for at in range(0, len(data), 1 if self.pause else len(data)):
+            time.sleep(self.pause)
+            self.sock.sendall(data[at:at + 1] if self.pause else data)
+
     def say(self, line, code):
-        self.sock.sendall(line.encode() + b"\r\n")
+        self.send(line.encode() + b"\r\n")
         return self.expect(code)
 
-    def hand_in(self, letter):
+    def hello(self):
+        self.expect(220)
+        self.say(f"EHLO client.{DOMAIN}", 250)
+        return self
+
+    def envelope(self, letter):
         self.say(f"MAIL FROM:<{letter.sender}>", 250)
         self.say(f"RCPT TO:<{letter.to}>", 250)
         self.say("DATA", 354)
-        self.sock.sendall(letter.stuffed())
+
+    def hand_in(self, letter):
+        self.envelope(letter)
+        self.send(letter.stuffed())
         self.expect(250)
+
+    def quit(self):
+        """QUIT; the server closes first, so that the same ports can be used again at once."""
+        self.say("QUIT", 221)
+        self.ended()
+        self.close()
+
+    def unacknowledged(self):
+        """Segments that the far end has not acknowledged (tcpi_unacked of TCP_INFO)."""
+        return struct.unpack_from("=I", self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0]
 
     def ended(self):
         """Waits for the far end's FIN."""

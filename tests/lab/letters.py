@@ -13,11 +13,11 @@ ODD_LINES = (".", "..", ".dot", "QUIT", "EHLO bot", "RSET", "MAIL FROM:<a@bot.ex
 class Letter:
     """One message: subject, and a body of about `size` bytes of random lines behind the odd ones."""
 
-    def __init__(self, subject, size=2000, utf8=False, sender="user@lab.example", to="inbox@lab.example"):
+    def __init__(self, subject, size=2000, utf8=False, sender="user@lab.example", to="inbox@lab.example", odd=ODD_LINES):
         self.subject, self.sender, self.to, self.utf8 = subject, sender, to, utf8
         rng = random.Random(subject)
-        lines = [*ODD_LINES, *(["Grüße aus Köln, 日本語, ✉"] if utf8 else [])]
-        head = "\n".join(lines).encode() + b"\n"
+        lines = [*odd, *(["Grüße aus Köln, 日本語, ✉"] if utf8 else [])]
+        head = "".join(line + "\n" for line in lines).encode()
         # Text lines of 63 characters: hexadecimal is random enough, and cheap to make by the megabyte.
         rest = max(0, size - len(head)) // 64 + 1
         block = [rng.randbytes(31).hex() + "." for _ in range(min(rest, 4096))]

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
+pytest.register_assert_rewrite("letters", "realmail")  # their assertions say what they compared
 
 import preflight  # noqa: E402
 from craft import ACK, SYN, flows, tcp  # noqa: E402
