@@ -150,13 +150,15 @@ static int call(const struct enf_rpc *rpc, const struct enf_control_caller *call
     if (!request->params)
         none = json_object();
     rc = method->handler(rpc->ctx, caller, request->params ? request->params : none, result, error);
-    json_decref(none);
     if (method->slow && rpc->slow_end)
         rpc->slow_end(caller);
     if (rc == -EAGAIN) /* of its own: not ours */
         rc = -EIO;
     if (rc < 0 && error->code == 0)
         enf_control_fail(error, ENF_CONTROL_INTERNAL, "internal error: %s", strerror(-rc));
+    if (method->changes && rpc->done)
+        rpc->done(caller, method->name, request->params ? request->params : none, error);
+    json_decref(none);
     if (rc >= 0 && !*result)
         return enf_control_fail(error, ENF_CONTROL_INTERNAL, "internal error: no result");
     return rc;

@@ -11,6 +11,9 @@ struct enf_rpc {
     void *ctx; /* for the handlers and for denied */
     /* May be NULL. */
     void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method);
+    /* Behind methods that change. May be NULL. */
+    void (*done)(const struct enf_control_caller *caller, const char *method, const json_t *params,
+                 const struct enf_control_error *error);
     /* Around methods that are slow; both or none. begin says whether it may be done now. */
     bool (*slow_begin)(const struct enf_control_caller *caller);
     void (*slow_end)(const struct enf_control_caller *caller);

@@ -25,6 +25,15 @@ static void on_denied(void *ctx, const struct enf_control_caller *caller, const 
         server->hooks.denied(server->ctx, caller, method, suppressed);
 }
 
+static void on_done(const struct enf_control_caller *caller, const char *method, const json_t *params,
+                    const struct enf_control_error *error)
+{
+    struct enf_control *server = caller->client->server;
+
+    if (server->hooks.done)
+        server->hooks.done(server->ctx, caller, method, params, error);
+}
+
 static bool on_slow_begin(const struct enf_control_caller *caller)
 {
     return enf_slow_begin(caller->client);
@@ -121,8 +130,15 @@ static int fill(struct enf_control *server, const struct enf_control_params *par
         memcpy(server->methods, params->methods, params->methods_len * sizeof(*server->methods));
     server->methods[params->methods_len] =
         (struct enf_control_method){.name = "events.subscribe", .handler = enf_subscriber_start};
-    server->rpc = (struct enf_rpc){server->methods, params->methods_len + 1, params->ctx,
-                                   on_denied,       on_slow_begin,           on_slow_end};
+    server->rpc = (struct enf_rpc){
+        .methods = server->methods,
+        .methods_len = params->methods_len + 1,
+        .ctx = params->ctx,
+        .denied = on_denied,
+        .done = on_done,
+        .slow_begin = on_slow_begin,
+        .slow_end = on_slow_end,
+    };
     return enf_access_copy(&params->access, &server->access);
 }
 

@@ -70,7 +70,8 @@ struct enf_daemon {
     struct enf_telemetry telemetry;
     struct enf_coverage coverage;
     uint64_t reports_lost_told;
-    uint64_t pruned_ms; /* when old history was last removed; steady clock */
+    uint64_t audited_ms[ENF_EVENT_ACTION_COUNT]; /* when such an event was last audited; steady clock */
+    uint64_t pruned_ms;                          /* when old history was last removed; steady clock */
 };
 
 /* --- start.c --- */
@@ -127,6 +128,16 @@ int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const c
 void enf_reports_handle(struct enf_daemon *d);
 /* Tells the kernel's meter on which interfaces the governor holds. */
 int enf_governor_to_kernel(struct enf_daemon *d);
+
+/* --- audit.c: who changed what, kept on disk --- */
+/* One line. What cannot be written is said on stderr. */
+void enf_audit(struct enf_daemon *d, const char *actor, const char *method, const char *outcome,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* A request that changes, done or not: the control room's hook. */
+void enf_audit_request(void *ctx, const struct enf_control_caller *caller, const char *method,
+                       const json_t *params, const struct enf_control_error *error);
+/* The event, where it is one that the audit log keeps. */
+void enf_audit_event(struct enf_daemon *d, const struct enf_event *event);
 
 /* --- methods*.c --- */
 extern const struct enf_control_method enf_methods[];

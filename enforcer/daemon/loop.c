@@ -33,7 +33,8 @@ static void maybe_compare(struct enf_daemon *d)
 }
 
 #define PRUNE_EVERY_MS (600 * 1000)
-#define PRUNE_LINES    5000 /* at once: the loop has other work */
+#define PRUNE_LINES    5000                    /* at once: the loop has other work */
+#define AUDIT_MS       (400ull * 86400 * 1000) /* a year and a month */
 
 /* History older than the memory serves nobody. */
 static void prune(struct enf_daemon *d)
@@ -47,6 +48,8 @@ static void prune(struct enf_daemon *d)
     enf_history_prune(d->history, wall_ms, memory_ms);
     if (enf_store_history_prune(d->store, wall_ms - memory_ms, PRUNE_LINES, NULL) < 0)
         enf_log_line("state", "old history could not be removed: %s", enf_store_message(d->store));
+    if (wall_ms > AUDIT_MS && enf_store_audit_prune(d->store, wall_ms - AUDIT_MS) < 0)
+        enf_log_line("state", "old audit lines could not be removed: %s", enf_store_message(d->store));
 }
 
 static void on_second(uv_timer_t *timer)

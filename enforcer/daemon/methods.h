@@ -27,6 +27,9 @@ METHOD(enf_method_mode_set);
 METHOD(enf_method_reload);
 METHOD(enf_method_governor_reset);
 
+/* audit.c */
+METHOD(enf_method_audit_list);
+
 /* One entry as clients see it. A new reference, or NULL without memory. */
 json_t *enf_entry_json(struct enf_daemon *d, const struct enf_quarantine *entry);
 /* Addresses become subscribers: an IPv6 host address means its subscriber. */

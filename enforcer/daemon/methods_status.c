@@ -25,6 +25,7 @@ const struct enf_control_method enf_methods[] = {
     {"config.reload", true, enf_method_reload},
     {"governor.reset", true, enf_method_governor_reset},
     {"ruleset.show", false, enf_method_ruleset, true},
+    {"audit.list", false, enf_method_audit_list, true},
 };
 const size_t enf_methods_len = sizeof enf_methods / sizeof *enf_methods;
 

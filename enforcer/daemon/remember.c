@@ -111,6 +111,8 @@ static int open_store(struct enf_daemon *d)
     err = enf_store_open(directory, &d->store, text, sizeof text);
     if (err < 0)
         enf_log_line("state", "%s", text);
+    else
+        enf_audit(d, "enforcerd", "state", "done", "the state file was broken and is set aside as %s", aside);
     return err;
 }
 

@@ -44,6 +44,8 @@ static void on_denied(void *ctx, const struct enf_control_caller *caller, const 
     enf_tell_text(d, ENF_EVENT_ACCESS_DENIED, ENF_OUTCOME_FAILURE, caller->actor, "%s (uid %u, pid %d)%s",
                   method ? method : "connection to the control socket", (unsigned)caller->uid,
                   (int)caller->pid, suppressed ? ", and others of this user" : "");
+    enf_audit(d, caller->actor, method ? method : "connect", "denied", "uid=%u pid=%d unreported=%llu",
+              (unsigned)caller->uid, (int)caller->pid, (unsigned long long)suppressed);
 }
 
 static uint64_t on_since(void *ctx, uint64_t since_ms)
@@ -78,7 +80,10 @@ static int open_control(struct enf_daemon *d)
         .path = config->control.socket,
         .methods = enf_methods,
         .methods_len = enf_methods_len,
-        .hooks = {.denied = on_denied, .events_since = on_since, .events_next = on_next},
+        .hooks = {.denied = on_denied,
+                  .done = enf_audit_request,
+                  .events_since = on_since,
+                  .events_next = on_next},
         .ctx = d,
     };
     int err = enf_principals_make(config, &params.access);

@@ -234,17 +234,14 @@ static bool line_read(sqlite3_stmt *row, struct texts *texts, struct enf_store_h
     return true;
 }
 
-int enf_store_history_since(struct enf_store *store, const char *action, uint64_t since_ms,
-                            enf_store_history_fn fn, void *ctx)
+/* Gives fn the rows of a statement whose parameters are bound. */
+static int lines_walk(struct enf_store *store, sqlite3_stmt *statement, enf_store_history_fn fn, void *ctx)
 {
-    sqlite3_stmt *statement = enf_store_statement(store, ENF_STATEMENT_HISTORY_SINCE);
     struct texts texts = {.evidence = NULL};
     struct enf_store_history line;
     int more;
     int answer = 0;
 
-    sqlite3_bind_int64(statement, 1, since_ms < INT64_MAX ? (sqlite3_int64)since_ms : INT64_MAX);
-    enf_store_bind_text(statement, 2, action);
     while (!answer && (more = enf_store_row(store, statement)) != 0) {
         if (more < 0)
             answer = more;
@@ -257,6 +254,26 @@ int enf_store_history_since(struct enf_store *store, const char *action, uint64_
     sqlite3_clear_bindings(statement);
     free(texts.evidence);
     return answer;
+}
+
+int enf_store_history_since(struct enf_store *store, const char *action, uint64_t since_ms,
+                            enf_store_history_fn fn, void *ctx)
+{
+    sqlite3_stmt *statement = enf_store_statement(store, ENF_STATEMENT_HISTORY_SINCE);
+
+    sqlite3_bind_int64(statement, 1, since_ms < INT64_MAX ? (sqlite3_int64)since_ms : INT64_MAX);
+    enf_store_bind_text(statement, 2, action);
+    return lines_walk(store, statement, fn, ctx);
+}
+
+int enf_store_history_automatic(struct enf_store *store, uint64_t since_ms, size_t limit,
+                                enf_store_history_fn fn, void *ctx)
+{
+    sqlite3_stmt *statement = enf_store_statement(store, ENF_STATEMENT_HISTORY_NEWEST);
+
+    sqlite3_bind_int64(statement, 1, since_ms < INT64_MAX ? (sqlite3_int64)since_ms : INT64_MAX);
+    sqlite3_bind_int64(statement, 2, limit < INT64_MAX ? (sqlite3_int64)limit : INT64_MAX);
+    return lines_walk(store, statement, fn, ctx);
 }
 
 struct found {

@@ -157,7 +157,15 @@ int enf_store_audit_add(struct enf_store *store, const struct enf_store_audit *l
     return enf_store_savepoint_end(store, err);
 }
 
-int enf_store_audit_read(struct enf_store *store, size_t limit,
+int enf_store_audit_prune(struct enf_store *store, uint64_t before_ms)
+{
+    sqlite3_stmt *statement = enf_store_statement(store, ENF_STATEMENT_AUDIT_BEFORE);
+
+    sqlite3_bind_int64(statement, 1, before_ms < INT64_MAX ? (sqlite3_int64)before_ms : INT64_MAX);
+    return enf_store_run(store, statement);
+}
+
+int enf_store_audit_read(struct enf_store *store, uint64_t since_ms, size_t limit,
                          int (*fn)(void *ctx, const struct enf_store_audit *line), void *ctx)
 {
     sqlite3_stmt *statement = enf_store_statement(store, ENF_STATEMENT_AUDIT_READ);
@@ -166,7 +174,8 @@ int enf_store_audit_read(struct enf_store *store, size_t limit,
     int more;
     int answer = 0;
 
-    sqlite3_bind_int64(statement, 1, limit < INT64_MAX ? (sqlite3_int64)limit : INT64_MAX);
+    sqlite3_bind_int64(statement, 1, since_ms < INT64_MAX ? (sqlite3_int64)since_ms : INT64_MAX);
+    sqlite3_bind_int64(statement, 2, limit < INT64_MAX ? (sqlite3_int64)limit : INT64_MAX);
     while (!answer && (more = enf_store_row(store, statement)) != 0) {
         struct enf_store_audit line = {
             .actor = words[0], .method = words[1], .detail = detail, .outcome = words[2]};

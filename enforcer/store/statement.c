@@ -44,7 +44,8 @@ static const char *const STATEMENTS[ENF_STATEMENT_COUNT] = {
     [ENF_STATEMENT_AUDIT_ADD] = "INSERT INTO audit(time, actor, method, detail, outcome) VALUES(?,?,?,?,?)",
     [ENF_STATEMENT_AUDIT_PRUNE] = "DELETE FROM audit WHERE id<=?",
     [ENF_STATEMENT_AUDIT_READ] =
-        "SELECT time, actor, method, detail, outcome FROM audit ORDER BY id DESC LIMIT ?",
+        "SELECT time, actor, method, detail, outcome FROM audit WHERE time>=? ORDER BY id DESC LIMIT ?",
+    [ENF_STATEMENT_AUDIT_BEFORE] = "DELETE FROM audit WHERE time<?",
     [ENF_STATEMENT_HISTORY_COUNT] = "SELECT count(*) FROM history",
     [ENF_STATEMENT_HISTORY_ADD] =
         "INSERT INTO history(family, addr, len, time, action, level, until, reason, actor,"
@@ -65,6 +66,11 @@ static const char *const STATEMENTS[ENF_STATEMENT_COUNT] = {
     [ENF_STATEMENT_HISTORY_SINCE] =
         "SELECT family, addr, len, time, action, level, until, reason, actor, ticket, ''"
         " FROM history WHERE time>=?1 AND (?2='' OR action=?2) ORDER BY time, id",
+    [ENF_STATEMENT_HISTORY_NEWEST] =
+        "SELECT family, addr, len, time, action, level, until, reason, actor, ticket, ''"
+        " FROM history WHERE time>=? AND action<>'convicted' AND"
+        " (substr(actor, 1, 5)<>'user:' OR action='expired')"
+        " ORDER BY time DESC, id DESC LIMIT ?",
     [ENF_STATEMENT_EVIDENCE_COUNT] =
         "SELECT CAST(total(min(max(bytes, 0), 4194304)) AS INTEGER) FROM evidence",
     [ENF_STATEMENT_EVIDENCE_ADD] = "INSERT OR REPLACE INTO evidence VALUES(?,?,?)",

@@ -102,7 +102,9 @@ static void use(struct enf_store *store)
 
     enf_store_quarantine_each(store, on_entry, NULL, NULL);
     enf_store_relay_each(store, on_relay, NULL);
-    enf_store_audit_read(store, 10, on_audit, NULL);
+    enf_store_audit_read(store, 0, 10, on_audit, NULL);
+    enf_store_history_automatic(store, 0, 10, on_line, NULL);
+    enf_store_audit_prune(store, 1);
     enf_store_setting_get(store, "mode", value, sizeof(value));
     enf_store_history_read(store, &all, 10, on_line, NULL);
     enf_store_history_since(store, NULL, 0, on_line, NULL);

@@ -61,7 +61,7 @@ CHANGES = {"quarantine.add": {"addresses": ["100.64.0.250"]}, "quarantine.releas
            "relay.add": {"address": "192.0.2.99"}, "relay.remove": {"address": "192.0.2.99"}, "mode.set": {"mode": "observe"},
            "subscriber.reassigned": {"addresses": ["100.64.0.250"]}, "config.reload": {}, "governor.reset": {}}
 LOOKS = {"status": {}, "quarantine.list": {}, "subscriber.show": {"address": "100.64.0.250"}, "subscriber.top": {},
-         "relay.list": {}, "ruleset.show": {}}
+         "relay.list": {}, "ruleset.show": {}, "audit.list": {}}
 
 
 def test_viewer(gate):

@@ -72,4 +72,5 @@ int ctl_events(const struct ctl *ctl);
 int ctl_mode(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
 int ctl_ruleset(const struct ctl *ctl);
+int ctl_audit(const struct ctl *ctl);
 int ctl_governor(const struct ctl *ctl);

@@ -44,6 +44,12 @@ const struct ctl_command ctl_commands[] = {
      "come,\n"
      "after those since DUR where it is given. --json prints one object a line.",
      BIT(FOLLOW) | BIT(SINCE), 0, 0, ctl_events},
+    {"audit", "[--since DUR] [--limit N]", "who changed what, and who was refused",
+     "The newest first, at most 200 unless --limit says otherwise: requests that change, refused ones, "
+     "reloads "
+     "by\n"
+     "signal, and what the daemon did by itself.",
+     BIT(SINCE) | BIT(LIMIT), 0, 0, ctl_audit},
     {"mode", "enforce|observe|file", "enforce, or only observe",
      "Holds at once and is kept over a restart; `file` goes back to what the configuration says.", 0, 1, 1,
      ctl_mode},

@@ -66,6 +66,9 @@ struct enf_control_hooks {
      * suppressed tells how many refusals were not reported since the last report for that uid. */
     void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method,
                    uint64_t suppressed);
+    /* A method that changes was called by one who may, and is done (code 0 in error) or not. */
+    void (*done)(void *ctx, const struct enf_control_caller *caller, const char *method, const json_t *params,
+                 const struct enf_control_error *error);
     /* The sequence of the first remembered event at or after since_ms (wall clock); UINT64_MAX asks for that
      * of the event to come next. */
     uint64_t (*events_since)(void *ctx, uint64_t since_ms);

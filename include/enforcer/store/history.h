@@ -46,6 +46,12 @@ int enf_store_history_read(struct enf_store *store, const struct enf_prefix *pre
 int enf_store_history_since(struct enf_store *store, const char *action, uint64_t since_ms,
                             enf_store_history_fn fn, void *ctx);
 
+/* Up to limit lines made at since_ms or later, the newest first, without evidence: what was done by itself
+ * (actor other than "user:…", or expired), but for convictions, which the quarantines they led to stand for.
+ */
+int enf_store_history_automatic(struct enf_store *store, uint64_t since_ms, size_t limit,
+                                enf_store_history_fn fn, void *ctx);
+
 /* Deletes up to limit (0: all) lines made before before_ms, the oldest first. *out_deleted (may be NULL) is
  * how many. */
 int enf_store_history_prune(struct enf_store *store, uint64_t before_ms, size_t limit, size_t *out_deleted);

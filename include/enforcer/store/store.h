@@ -139,6 +139,8 @@ struct enf_store_audit {
 
 /* NULL strings are empty ones. 0 or -errno. */
 int enf_store_audit_add(struct enf_store *store, const struct enf_store_audit *line);
-/* Up to limit lines, the one added last first. */
-int enf_store_audit_read(struct enf_store *store, size_t limit,
+/* Up to limit lines made at since_ms or later, the one added last first. */
+int enf_store_audit_read(struct enf_store *store, uint64_t since_ms, size_t limit,
                          int (*fn)(void *ctx, const struct enf_store_audit *line), void *ctx);
+/* Deletes lines made before before_ms. 0 or -errno. */
+int enf_store_audit_prune(struct enf_store *store, uint64_t before_ms);

@@ -179,7 +179,7 @@ BED void start(struct bed *bed)
         .path = bed->path,
         .methods = methods,
         .methods_len = ARRAY_LEN(methods),
-        .hooks = {on_denied, events_since, events_next},
+        .hooks = {.denied = on_denied, .events_since = events_since, .events_next = events_next},
         .ctx = bed,
         .access = bed->access,
         .stall_ms = bed->stall_ms ? bed->stall_ms : 1000,

@@ -79,6 +79,17 @@ static int answer_long(void *ctx, const struct enf_control_caller *caller, const
     return 0;
 }
 
+static char told[256];
+
+static void note_done(const struct enf_control_caller *caller, const char *method, const json_t *params,
+                      const struct enf_control_error *error)
+{
+    size_t at = strlen(told);
+
+    snprintf(told + at, sizeof(told) - at, "%s %s %zu %d;", caller->actor, method, json_object_size(params),
+             error->code);
+}
+
 static void deny(void *ctx, const struct enf_control_caller *caller, const char *method)
 {
     (void)ctx;
@@ -190,6 +201,33 @@ static void test_no_answer(void **state)
     }
 }
 
+/* Told: methods that change, done or not, also where nobody waits for the answer; not those that look. */
+static void test_done_is_told(void **state)
+{
+    static const struct enf_control_method changing[] = {
+        {"look", false, echo}, {"change", true, echo}, {"plain", true, fail_plainly}};
+    static const struct enf_rpc audited = {changing, ARRAY_LEN(changing), NULL, deny, note_done};
+    static const char *const lines[] = {
+        "{" RPC ",\"id\":1,\"method\":\"look\"}",
+        "{" RPC ",\"id\":1,\"method\":\"change\",\"params\":{\"a\":1,\"b\":2}}",
+        "{" RPC ",\"method\":\"change\"}",
+        "{" RPC ",\"id\":1,\"method\":\"plain\"}",
+        "{" RPC ",\"id\":1,\"method\":\"nothing\"}",
+        "no json",
+    };
+
+    (void)state;
+    told[0] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        char *out = NULL;
+        size_t len = 0;
+
+        assert_true(enf_rpc_handle(&audited, &admin, lines[i], strlen(lines[i]), &out, &len) >= 0);
+        free(out);
+    }
+    assert_string_equal(told, "user:root change 2 0;user:root change 0 0;user:root plain 0 -32603;");
+}
+
 static void test_zero_byte(void **state)
 {
     json_t *json = ask(&admin, "\0", 1);
@@ -275,10 +313,10 @@ static void test_deep_nesting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_requests),    cmocka_unit_test(test_no_answer),
-        cmocka_unit_test(test_zero_byte),       cmocka_unit_test(test_roles),
-        cmocka_unit_test(test_error_with_data), cmocka_unit_test(test_answer_limit),
-        cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_done_is_told), cmocka_unit_test(test_zero_byte),
+        cmocka_unit_test(test_roles),        cmocka_unit_test(test_error_with_data),
+        cmocka_unit_test(test_answer_limit), cmocka_unit_test(test_deep_nesting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,43 @@ static void test_since(void **state)
     }
 }
 
+static int note_actor(void *ctx, const struct enf_store_history *line)
+{
+    char *text = ctx;
+    size_t at = strlen(text);
+
+    snprintf(text + at, 200 - at, "%s:%s:%s ", line->reason, line->action, line->actor);
+    return 0;
+}
+
+/* What people did is in the audit log; convictions stand as the quarantines that they led to. */
+static void test_automatic(void **state)
+{
+    struct bed *bed = *state;
+    static const struct {
+        const char *action, *actor, *reason;
+    } rows[] = {
+        {"convicted", "detector", "a"}, {"quarantined", "detector", "b"}, {"quarantined", "user:x", "c"},
+        {"expired", "user:x", "d"},     {"released", "user:x", "e"},      {"quarantined", "meter", "f"},
+        {"quarantined", "user", "g"},   {"quarantined", "", "h"},
+    };
+    char text[200] = "";
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct enf_store_history line = {
+            .time_ms = NOW + i, .reason = rows[i].reason, .actor = rows[i].actor, .evidence = "[]"};
+
+        assert_int_equal(enf_prefix_parse("10.0.0.1", &line.subscriber), 0);
+        assert_int_equal(enf_store_history_add(bed->store, rows[i].action, &line), 0);
+    }
+    assert_int_equal(enf_store_history_automatic(bed->store, 0, 100, note_actor, text), 0);
+    assert_string_equal(text, "h:quarantined: g:quarantined:user f:quarantined:meter d:expired:user:x "
+                              "b:quarantined:detector ");
+    text[0] = '\0';
+    assert_int_equal(enf_store_history_automatic(bed->store, NOW + 2, 3, note_actor, text), 0);
+    assert_string_equal(text, "h:quarantined: g:quarantined:user f:quarantined:meter ");
+}
+
 static int compare_line(void *ctx, const struct enf_store_history *line)
 {
     (void)ctx;
@@ -271,10 +308,9 @@ static void test_hostile_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_newest_first), T(test_since),
-        T(test_whole_line),   T(test_bound_of_a_subscriber),
-        T(test_bound_of_all), T(test_bound_of_evidence),
-        T(test_prune),        T(test_hostile_rows),
+        T(test_newest_first),          T(test_since),        T(test_automatic),         T(test_whole_line),
+        T(test_bound_of_a_subscriber), T(test_bound_of_all), T(test_bound_of_evidence), T(test_prune),
+        T(test_hostile_rows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

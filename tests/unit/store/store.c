@@ -225,11 +225,21 @@ static void test_audit(void **state)
         line.detail = detail;
         assert_int_equal(enf_store_audit_add(bed->store, &line), 0);
     }
-    assert_int_equal(enf_store_audit_read(bed->store, 2, audit_note, text), 0);
+    assert_int_equal(enf_store_audit_read(bed->store, 0, 2, audit_note, text), 0);
     assert_string_equal(text, "user:a mode.set 4 done;user:a mode.set 3 done;");
     text[0] = '\0';
-    assert_int_equal(enf_store_audit_read(bed->store, 100, audit_note, text), 0);
+    assert_int_equal(enf_store_audit_read(bed->store, 0, 100, audit_note, text), 0);
     assert_string_equal(text, "user:a mode.set 4 done;user:a mode.set 3 done;user:a mode.set 2 done;");
+    line.time_ms = NOW + 1000;
+    line.detail = "5";
+    assert_int_equal(enf_store_audit_add(bed->store, &line), 0);
+    text[0] = '\0';
+    assert_int_equal(enf_store_audit_read(bed->store, NOW + 1, 100, audit_note, text), 0);
+    assert_string_equal(text, "user:a mode.set 5 done;");
+    assert_int_equal(enf_store_audit_prune(bed->store, NOW + 1000), 0);
+    text[0] = '\0';
+    assert_int_equal(enf_store_audit_read(bed->store, 0, 100, audit_note, text), 0);
+    assert_string_equal(text, "user:a mode.set 5 done;");
 }
 
 /* Rows that somebody else wrote: skipped and counted where they make no sense, mended where only words are
