@@ -11,6 +11,10 @@
 
 _Static_assert(ENF_WORKERS_MAX == ENF_RULESET_WORKERS_MAX, "two rooms, one bound");
 
+/* Of all workers together: connections that are followed, and memory of those that are read. */
+#define MAX_FLOWS      (1U << 20)
+#define MAX_FLOW_BYTES (256U << 20)
+
 #define PIECE 2048 /* subscribers looked at while a worker waits */
 
 int enf_crew_open(struct enf_crew *crew, const struct enf_running *running, struct enf_mailbox *mailbox,
@@ -31,6 +35,8 @@ int enf_crew_open(struct enf_crew *crew, const struct enf_running *running, stru
             .index = i,
             .running = running,
             .max_subscribers = (config->max_subscribers + count - 1) / count,
+            .max_flows = MAX_FLOWS / count,
+            .max_flow_bytes = MAX_FLOW_BYTES / count,
             .seed = seed,
         };
         err = enf_worker_open(&crew->workers[i], &params, &crew->shared);
@@ -248,6 +254,29 @@ void enf_crew_detector_stats(struct enf_crew *crew, struct enf_detector_stats *o
         sum.clock_steps += one.clock_steps;
         sum.starved += one.starved;
         sum.bytes += one.bytes;
+    }
+    *out = sum;
+}
+
+void enf_crew_flow_stats(struct enf_crew *crew, struct enf_flows_stats *out)
+{
+    struct enf_flows_stats sum = {0};
+
+    for (unsigned i = 0; i < crew->len; i++) {
+        struct enf_flows_stats one;
+        if (!enf_worker_lock(&crew->workers[i]))
+            continue;
+        enf_flows_stats(crew->workers[i].flows, &one);
+        enf_worker_unlock(&crew->workers[i]);
+        sum.flows += one.flows;
+        sum.waiting += one.waiting;
+        sum.read += one.read;
+        sum.bytes += one.bytes + one.bytes_fixed;
+        sum.sessions += one.sessions;
+        sum.evicted_waiting += one.evicted_waiting;
+        sum.evicted_read += one.evicted_read;
+        sum.over_subscriber += one.over_subscriber;
+        sum.unread += one.unread;
     }
     *out = sum;
 }

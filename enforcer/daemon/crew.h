@@ -48,6 +48,7 @@ size_t enf_crew_top(struct enf_crew *crew, enum enf_top by, size_t limit, struct
 void enf_crew_each(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_detector_top *subscriber),
                    void *ctx);
 /* The sums. */
+void enf_crew_flow_stats(struct enf_crew *crew, struct enf_flows_stats *out);
 void enf_crew_detector_stats(struct enf_crew *crew, struct enf_detector_stats *out);
 
 /* The governor, under its lock. */

@@ -174,6 +174,18 @@ static json_t *detector_json(struct enf_daemon *d)
                      (json_int_t)stats.convictions, "bytes", (json_int_t)stats.bytes);
 }
 
+static json_t *flows_json(struct enf_daemon *d)
+{
+    struct enf_flows_stats stats;
+
+    enf_crew_flow_stats(&d->crew, &stats);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "known", (json_int_t)stats.flows, "waiting",
+                     (json_int_t)stats.waiting, "read", (json_int_t)stats.read, "sessions",
+                     (json_int_t)stats.sessions, "unread", (json_int_t)(stats.unread + stats.over_subscriber),
+                     "evicted", (json_int_t)(stats.evicted_waiting + stats.evicted_read), "bytes",
+                     (json_int_t)stats.bytes);
+}
+
 static int count_element(void *ctx, const struct enf_range *range, uint64_t expires_ms)
 {
     (void)range;
@@ -234,7 +246,7 @@ METHOD(enf_method_status)
     json_t *kernel = kernel_json(d);
     json_t *coverage = coverage_json(d);
     return enf_done(json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                              "s:o, s:o, s:{s:I, s:I}, "
+                              "s:o, s:o, s:o, s:{s:I, s:I}, "
                               "s:I, s:I}",
                               "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
                               d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
@@ -244,9 +256,9 @@ METHOD(enf_method_status)
                               d->queued ? enf_kernel_queue_name(d->queue_kind) : "none", "groups",
                               groups_json(d, counters), "counters", counters, "telemetry", telemetry_json(d),
                               "events", events_json(d), "kernel", kernel, "governor", governor_json(d),
-                              "coverage", coverage, "detector", detector_json(d), "quarantine", "entries",
-                              (json_int_t)enf_quarantine_count(d->quarantine), "capacity",
-                              (json_int_t)d->running->config->quarantine.max_entries, "relays",
+                              "coverage", coverage, "detector", detector_json(d), "flows", flows_json(d),
+                              "quarantine", "entries", (json_int_t)enf_quarantine_count(d->quarantine),
+                              "capacity", (json_int_t)d->running->config->quarantine.max_entries, "relays",
                               (json_int_t)d->hand_relays_len + (json_int_t)d->running->config->relays_len,
                               "clients", (json_int_t)control.clients),
                     result, error);

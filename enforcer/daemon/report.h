@@ -16,6 +16,7 @@
 enum enf_report_kind {
     ENF_REPORT_EVENT,      /* pass it on */
     ENF_REPORT_CONVICTION, /* the detector's */
+    ENF_REPORT_SUSPECT,    /* the detector's: not enough for a conviction */
     ENF_REPORT_METER,      /* the kernel's meter put a subscriber into quarantine */
 };
 

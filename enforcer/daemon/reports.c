@@ -284,12 +284,30 @@ static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
         correct_element(d, &report->event.subscriber);
 }
 
+static void on_suspect(struct enf_daemon *d, const struct enf_report *report)
+{
+    struct enf_event event = report->event;
+    char what[ENF_SETTING_LEN + 96];
+
+    describe(report, what, sizeof what);
+    event.action = ENF_EVENT_SUSPECT;
+    event.outcome = ENF_OUTCOME_UNKNOWN;
+    event.count = report->evidence_total;
+    event.evidence = report->evidence;
+    event.evidence_len = report->evidence_len;
+    snprintf(event.reason, sizeof event.reason, "%s; anybody could forge this, so nothing is done", what);
+    enf_text_copy(event.actor, sizeof event.actor, "detector");
+    enf_tell(d, &event);
+}
+
 void enf_reports_handle(struct enf_daemon *d)
 {
     for (struct enf_report *report = enf_mailbox_take(&d->mailbox), *next; report; report = next) {
         next = report->next;
         if (report->kind == ENF_REPORT_EVENT)
             enf_tell(d, &report->event);
+        else if (report->kind == ENF_REPORT_SUSPECT)
+            on_suspect(d, report);
         else
             on_conviction(d, report);
         enf_report_free(report);

@@ -14,8 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_MS       200  /* aggregates are due by the second */
-#define FORGET_WORK   2048 /* subscribers looked at in one turn */
+#define WAIT_MS       200 /* aggregates are due by the second */
+#define TICK_MS       250
+#define FORGET_WORK   1024 /* subscribers looked at in one turn */
 #define AGGREGATE_MAX 65536
 #define BURSTS_MAX    64 /* of the queue in one turn: then the log has its turn */
 
@@ -23,6 +24,8 @@ int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *p
                     struct enf_shared *shared)
 {
     struct enf_detector_params detector = {.max_subscribers = params->max_subscribers, .seed = params->seed};
+    struct enf_flows_params flows = {
+        .max_flows = params->max_flows, .max_bytes = params->max_flow_bytes, .seed = params->seed};
 
     *worker = (struct enf_worker){.index = params->index, .shared = shared, .wake_fd = -1};
     pthread_mutex_init(&worker->lock, NULL);
@@ -36,6 +39,8 @@ int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *p
     int err = enf_log_open((uint16_t)(ENF_LOG_GROUP + params->index), &worker->log);
     if (err == 0)
         err = enf_detector_new(&detector, &worker->detector);
+    if (err == 0)
+        err = enf_flows_new(&flows, &worker->flows);
     if (err == 0)
         err = enf_aggregate_new(params->running->config->aggregate_ms, AGGREGATE_MAX, params->seed,
                                 &worker->aggregate);
@@ -104,6 +109,21 @@ static bool read_log(struct enf_worker *worker)
     return got > 0;
 }
 
+/* An answer may be among what was lost: for as long as one is waited for, silence says nothing. */
+static void notice_losses(struct enf_worker *worker, uint64_t now_ms)
+{
+    struct enf_log_stats log = enf_log_stats(worker->log);
+    uint64_t lost = log.lost + log.overruns;
+
+    if (worker->queue) {
+        struct enf_queue_stats queue = enf_queue_stats(worker->queue);
+        lost += queue.lost + queue.overruns + queue.malformed;
+    }
+    if (lost != worker->lost_seen)
+        worker->deaf_until_ms = now_ms + ENF_FLOWS_ANSWER_MS + TICK_MS;
+    worker->lost_seen = lost;
+}
+
 static void housekeeping(struct enf_worker *worker, uint64_t *due_ms)
 {
     uint64_t now_ms = enf_timeline_now_ms(&worker->shared->timeline);
@@ -111,7 +131,8 @@ static void housekeeping(struct enf_worker *worker, uint64_t *due_ms)
     atomic_store_explicit(&worker->stats.beat_ms, enf_clock_steady_ms(), memory_order_relaxed);
     if (now_ms < *due_ms)
         return;
-    *due_ms = now_ms + 1000;
+    *due_ms = now_ms + TICK_MS;
+    notice_losses(worker, now_ms);
     pthread_mutex_lock(&worker->lock);
     worker->now_ms = now_ms;
     enf_judge_tick(worker);
@@ -171,6 +192,7 @@ void enf_worker_stop(struct enf_worker *worker)
     enf_queue_close(&worker->queue);
     enf_log_close(&worker->log);
     enf_detector_free(&worker->detector);
+    enf_flows_free(&worker->flows);
     enf_aggregate_free(&worker->aggregate);
     enf_kernel_close(&worker->kernel);
     if (worker->wake_fd >= 0)

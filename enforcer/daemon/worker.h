@@ -14,6 +14,7 @@
 #include "enforcer/daemon/report.h"
 #include "enforcer/daemon/running.h"
 #include "enforcer/detect/detector.h"
+#include "enforcer/inspect/flows.h"
 #include "enforcer/kernel/kernel.h"
 #include "enforcer/kernel/telemetry.h"
 #include "enforcer/policy/aggregate.h"
@@ -66,6 +67,7 @@ struct enf_worker {
     struct enf_errand *errand;       /* under the lock; NULL: none */
     struct enf_worker_view view;     /* under the lock */
     struct enf_detector *detector;   /* under the lock */
+    struct enf_flows *flows;         /* under the lock: connections that are read */
     struct enf_aggregate *aggregate; /* under the lock */
     struct enf_banned banned;        /* under the lock */
     struct enf_ifmap ifmap;          /* under the lock */
@@ -73,6 +75,8 @@ struct enf_worker {
     struct enf_queue *queue;   /* NULL where nothing is inspected */
     struct enf_kernel *kernel; /* the worker's own socket */
     uint64_t now_ms;           /* of the burst that is worked on, in the crew's timeline */
+    uint64_t deaf_until_ms;    /* something was lost: until then silence proves nothing */
+    uint64_t lost_seen;
     uint64_t full_told_ms;
     pthread_t thread;
     bool started;
@@ -84,7 +88,9 @@ struct enf_worker {
 struct enf_worker_params {
     unsigned index;
     const struct enf_running *running;
-    size_t max_subscribers; /* its share */
+    size_t max_subscribers; /* its share, as those below */
+    size_t max_flows;
+    size_t max_flow_bytes;
     uint64_t seed;
 };
 
