@@ -15,7 +15,7 @@ static struct enf_observation observation(const struct flow *flow, const struct 
     bool read = flow_list_of(flow) >= FLOW_HALF;
     struct enf_observation obs = {
         .time_ms = telling->time_ms,
-        .subscriber = flow_subscriber(flow),
+        .subscriber = enf_flow_subscriber(flow),
         .source_port = flow->client_port,
         .destination_port = ENF_SMTP_PORT,
         .sequence = read ? flow->reading->session.client_isn : flow->isn,
@@ -28,8 +28,8 @@ static struct enf_observation observation(const struct flow *flow, const struct 
     return obs;
 }
 
-void flow_tell(const struct flow *flow, enum enf_observation_kind kind, uint64_t value,
-               const struct telling *telling)
+void enf_flow_tell(const struct flow *flow, enum enf_observation_kind kind, uint64_t value,
+                   const struct telling *telling)
 {
     struct enf_observation obs = observation(flow, telling);
     obs.kind = kind;
@@ -44,7 +44,7 @@ static void tell_once(const struct watching *w, uint16_t bit, bool is_so, enum e
     if (!is_so || (reading->told & bit))
         return;
     reading->told |= bit;
-    flow_tell(w->flow, kind, value, w->telling);
+    enf_flow_tell(w->flow, kind, value, w->telling);
 }
 
 static void tell_helo(const struct watching *w, const struct enf_smtp_facts *facts)
@@ -124,8 +124,8 @@ static void tell_end(const struct watching *w, const struct enf_packet *packet, 
     tell_once(w, TOLD_END, left, ENF_OBSERVATION_END, 0);
 }
 
-unsigned flow_reading_feed(struct flow *flow, const struct enf_packet *packet, enum enf_direction direction,
-                           const struct telling *telling)
+unsigned enf_flow_reading_feed(struct flow *flow, const struct enf_packet *packet,
+                               enum enf_direction direction, const struct telling *telling)
 {
     struct reading *reading = flow->reading;
     struct enf_session *session = &reading->session;
@@ -148,7 +148,7 @@ unsigned flow_reading_feed(struct flow *flow, const struct enf_packet *packet, e
     return answer;
 }
 
-void flow_reading_end(struct flow *flow, const struct telling *telling)
+void enf_flow_reading_end(struct flow *flow, const struct telling *telling)
 {
     struct reading *reading = flow->reading;
     struct watching w = {flow, telling};

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-uint32_t flow_hash(const struct enf_flows *flows, const struct flow_key *key)
+uint32_t enf_flow_hash(const struct enf_flows *flows, const struct flow_key *key)
 {
     uint8_t bytes[36];
     size_t len = key->client.family == ENF_FAMILY_V4 ? 4 : 16;
@@ -24,7 +24,7 @@ static bool matches(const struct flow *flow, const struct flow_key *key)
            memcmp(flow->server, key->server.bytes, sizeof(flow->server)) == 0;
 }
 
-uint32_t flow_find(const struct enf_flows *flows, const struct flow_key *key, uint32_t hash)
+uint32_t enf_flow_find(const struct enf_flows *flows, const struct flow_key *key, uint32_t hash)
 {
     for (uint32_t at = hash & flows->slots_mask; flows->slots[at].id != 0; at = (at + 1) & flows->slots_mask)
         if (flows->slots[at].hash == hash && matches(&flows->flows[flows->slots[at].id - 1], key))
@@ -90,16 +90,16 @@ static void append_flow(struct enf_flows *flows, struct flow *flow, enum flow_li
 
 /* --- subscribers --- */
 
-struct enf_addr flow_client(const struct flow *flow)
+struct enf_addr enf_flow_client(const struct flow *flow)
 {
     struct enf_addr client = {.family = flow->flags & FLOW_V6 ? ENF_FAMILY_V6 : ENF_FAMILY_V4};
     memcpy(client.bytes, flow->client, sizeof(client.bytes));
     return client;
 }
 
-struct enf_prefix flow_subscriber(const struct flow *flow)
+struct enf_prefix enf_flow_subscriber(const struct flow *flow)
 {
-    struct enf_addr client = flow_client(flow);
+    struct enf_addr client = enf_flow_client(flow);
     return enf_prefix_make(&client, flow->prefix_len);
 }
 
@@ -110,7 +110,7 @@ static void sketch_rows(const struct enf_flows *flows, const struct enf_prefix *
     at[1] = (uint32_t)(hash >> 32) & ((1U << SKETCH_BITS) - 1);
 }
 
-bool flow_subscriber_has_room(const struct enf_flows *flows, const struct enf_prefix *subscriber)
+bool enf_flow_subscriber_has_room(const struct enf_flows *flows, const struct enf_prefix *subscriber)
 {
     uint32_t at[2];
     sketch_rows(flows, subscriber, at);
@@ -123,7 +123,7 @@ static void count(struct enf_flows *flows, struct flow *flow, bool in)
     uint32_t at[2];
     if (in == !!(flow->flags & FLOW_COUNTED))
         return;
-    struct enf_prefix subscriber = flow_subscriber(flow);
+    struct enf_prefix subscriber = enf_flow_subscriber(flow);
     sketch_rows(flows, &subscriber, at);
     flow->flags ^= FLOW_COUNTED;
     flows->sketch[0][at[0]] += in ? 1U : UINT32_MAX;
@@ -150,7 +150,7 @@ static bool is_read(const struct flow *flow)
     return flow_list_of(flow) >= FLOW_HALF;
 }
 
-void flow_remove(struct enf_flows *flows, struct flow *flow)
+void enf_flow_remove(struct enf_flows *flows, struct flow *flow)
 {
     uint32_t id = (uint32_t)(flow - flows->flows);
     if (is_read(flow))
@@ -187,13 +187,13 @@ static bool make_room(struct enf_flows *flows)
         flows->stats.evicted_told++;
     else
         flows->stats.evicted_waiting++;
-    flow_remove(flows, &flows->flows[flows->lists[from].first]);
+    enf_flow_remove(flows, &flows->flows[flows->lists[from].first]);
     prefetch_oldest(flows, flows->lists[from].first);
     return true;
 }
 
-struct flow *flow_add(struct enf_flows *flows, const struct flow_key *key, uint32_t hash, enum flow_list list,
-                      uint64_t now_ms, uint8_t prefix_len)
+struct flow *enf_flow_add(struct enf_flows *flows, const struct flow_key *key, uint32_t hash,
+                          enum flow_list list, uint64_t now_ms, uint8_t prefix_len)
 {
     if (!make_room(flows))
         return NULL;
@@ -219,7 +219,7 @@ struct flow *flow_add(struct enf_flows *flows, const struct flow_key *key, uint3
     return flow;
 }
 
-void flow_move(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms)
+void enf_flow_move(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms)
 {
     flow->time_ms = now_ms;
     if (flow_list_of(flow) != list || flow->next != FLOW_NONE) {
@@ -246,11 +246,11 @@ static bool make_reading_room(struct enf_flows *flows, uint64_t now_ms)
     if (!oldest)
         return false;
     flows->stats.evicted_read++;
-    flow_unread(flows, oldest, now_ms);
+    enf_flow_unread(flows, oldest, now_ms);
     return flows->readings_bytes + sizeof(struct reading) <= max;
 }
 
-bool flow_read(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms)
+bool enf_flow_read(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms)
 {
     struct enf_session_params params = {
         .seed = flows->params.seed,
@@ -272,12 +272,12 @@ bool flow_read(struct enf_flows *flows, struct flow *flow, enum flow_list list, 
     flow->reading = reading;
     flows->readings_bytes += sizeof(*reading);
     flows->stats.sessions++;
-    flow_move(flows, flow, list, now_ms);
+    enf_flow_move(flows, flow, list, now_ms);
     return true;
 }
 
-void flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms)
+void enf_flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms)
 {
     free_reading(flows, flow);
-    flow_move(flows, flow, FLOW_TOLD, now_ms);
+    enf_flow_move(flows, flow, FLOW_TOLD, now_ms);
 }

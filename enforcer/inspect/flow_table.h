@@ -115,32 +115,32 @@ static inline enum flow_list flow_list_of(const struct flow *flow)
 }
 
 /* --- flow_table.c --- */
-uint32_t flow_hash(const struct enf_flows *flows, const struct flow_key *key);
+uint32_t enf_flow_hash(const struct enf_flows *flows, const struct flow_key *key);
 /* FLOW_NONE where there is none. */
-uint32_t flow_find(const struct enf_flows *flows, const struct flow_key *key, uint32_t hash);
+uint32_t enf_flow_find(const struct enf_flows *flows, const struct flow_key *key, uint32_t hash);
 /* In a list, not counted, isn and ifindex zero. Makes room at the bound; NULL where nobody may go. */
-struct flow *flow_add(struct enf_flows *flows, const struct flow_key *key, uint32_t hash, enum flow_list list,
-                      uint64_t now_ms, uint8_t prefix_len);
+struct flow *enf_flow_add(struct enf_flows *flows, const struct flow_key *key, uint32_t hash,
+                          enum flow_list list, uint64_t now_ms, uint8_t prefix_len);
 /* Frees its reader as it is. */
-void flow_remove(struct enf_flows *flows, struct flow *flow);
+void enf_flow_remove(struct enf_flows *flows, struct flow *flow);
 /* To the end of that list, with that time. The sketch counts flows that are not FLOW_TOLD. */
-void flow_move(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms);
+void enf_flow_move(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms);
 /* False where the subscriber has as many as it may. */
-bool flow_subscriber_has_room(const struct enf_flows *flows, const struct enf_prefix *subscriber);
-struct enf_addr flow_client(const struct flow *flow);
-struct enf_prefix flow_subscriber(const struct flow *flow);
+bool enf_flow_subscriber_has_room(const struct enf_flows *flows, const struct enf_prefix *subscriber);
+struct enf_addr enf_flow_client(const struct flow *flow);
+struct enf_prefix enf_flow_subscriber(const struct flow *flow);
 /* A reader for a flow of FLOW_WAITING, whose isn it takes; the flow is then in `list`. False where there is
  * no room. */
-bool flow_read(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms);
+bool enf_flow_read(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms);
 /* Gives the reader back, without reading; the flow goes to FLOW_TOLD. */
-void flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms);
+void enf_flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms);
 
 /* --- flow_reading.c --- */
 /* An observation of this flow with what all of them have. */
-void flow_tell(const struct flow *flow, enum enf_observation_kind kind, uint64_t value,
-               const struct telling *telling);
+void enf_flow_tell(const struct flow *flow, enum enf_observation_kind kind, uint64_t value,
+                   const struct telling *telling);
 /* Feeds a packet to the reader. Answers as enf_session_feed. */
-unsigned flow_reading_feed(struct flow *flow, const struct enf_packet *packet, enum enf_direction direction,
-                           const struct telling *telling);
+unsigned enf_flow_reading_feed(struct flow *flow, const struct enf_packet *packet,
+                               enum enf_direction direction, const struct telling *telling);
 /* Reads what waited, and tells it. */
-void flow_reading_end(struct flow *flow, const struct telling *telling);
+void enf_flow_reading_end(struct flow *flow, const struct telling *telling);

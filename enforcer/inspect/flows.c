@@ -62,7 +62,7 @@ static void empty(struct enf_flows *flows)
 {
     for (int list = 0; list < FLOW_LIST_COUNT; list++)
         while (flows->lists[list].len)
-            flow_remove(flows, &flows->flows[flows->lists[list].first]);
+            enf_flow_remove(flows, &flows->flows[flows->lists[list].first]);
 }
 
 void enf_flows_free(struct enf_flows **flows)
@@ -97,8 +97,8 @@ static uint64_t due_ms(const struct flow *flow)
 static void end_reading(struct enf_flows *flows, struct flow *flow, uint64_t now_ms,
                         const struct telling *telling)
 {
-    flow_reading_end(flow, telling);
-    flow_unread(flows, flow, now_ms);
+    enf_flow_reading_end(flow, telling);
+    enf_flow_unread(flows, flow, now_ms);
 }
 
 static void run_out(struct enf_flows *flows, struct flow *flow, enf_flows_fn fn, void *ctx)
@@ -107,8 +107,8 @@ static void run_out(struct enf_flows *flows, struct flow *flow, enf_flows_fn fn,
     switch (flow_list_of(flow)) {
     case FLOW_WAITING:
         if (!(flow->flags & FLOW_HELD))
-            flow_tell(flow, ENF_OBSERVATION_FAILED, 0, &telling);
-        flow_move(flows, flow, FLOW_TOLD, telling.time_ms);
+            enf_flow_tell(flow, ENF_OBSERVATION_FAILED, 0, &telling);
+        enf_flow_move(flows, flow, FLOW_TOLD, telling.time_ms);
         return;
     case FLOW_HALF:
     case FLOW_READ:
@@ -117,7 +117,7 @@ static void run_out(struct enf_flows *flows, struct flow *flow, enf_flows_fn fn,
     case FLOW_TOLD:
         break;
     }
-    flow_remove(flows, flow);
+    enf_flow_remove(flows, flow);
 }
 
 /* The flow that was due first. */
@@ -208,16 +208,17 @@ static void set_syn(struct flow *flow, const struct arrival *a)
 static unsigned begin(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
     bool counted = flow && (flow->flags & FLOW_COUNTED);
-    if (!counted && !flow_subscriber_has_room(flows, &a->context->subscriber)) {
+    if (!counted && !enf_flow_subscriber_has_room(flows, &a->context->subscriber)) {
         flows->stats.over_subscriber++;
         return ENF_FLOWS_ENOUGH;
     }
     if (!flow) {
-        flow = flow_add(flows, &a->key, a->hash, FLOW_WAITING, a->now_ms, a->context->subscriber.len);
+        flow = enf_flow_add(flows, &a->key, a->hash, FLOW_WAITING, a->now_ms, a->context->subscriber.len);
     } else {
-        flow_move(flows, flow, FLOW_TOLD, a->now_ms); /* counted no more, while its subscriber may change */
+        enf_flow_move(flows, flow, FLOW_TOLD,
+                      a->now_ms); /* counted no more, while its subscriber may change */
         flow->prefix_len = a->context->subscriber.len;
-        flow_move(flows, flow, FLOW_WAITING, a->now_ms);
+        enf_flow_move(flows, flow, FLOW_WAITING, a->now_ms);
     }
     if (!flow) {
         flows->stats.unread++;
@@ -241,7 +242,7 @@ static bool is_over(const struct enf_session *session, unsigned answer)
 static unsigned read_packet(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
     const struct enf_session *session = &flow->reading->session;
-    unsigned answer = flow_reading_feed(flow, a->packet, a->direction, &a->telling);
+    unsigned answer = enf_flow_reading_feed(flow, a->packet, a->direction, &a->telling);
     if (answer & ENF_SESSION_OTHER)
         return ENF_SESSION_OTHER;
     if (is_over(session, answer)) {
@@ -249,7 +250,7 @@ static unsigned read_packet(struct enf_flows *flows, struct flow *flow, const st
         return ENF_FLOWS_ENOUGH;
     }
     bool alive = session->server.started && !session->smtp.facts.reset_client;
-    flow_move(flows, flow, alive ? FLOW_READ : FLOW_HALF, a->now_ms);
+    enf_flow_move(flows, flow, alive ? FLOW_READ : FLOW_HALF, a->now_ms);
     return 0;
 }
 
@@ -257,11 +258,11 @@ static unsigned read_packet(struct enf_flows *flows, struct flow *flow, const st
 static unsigned begin_reading(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
     enum flow_list list = a->direction == ENF_DIRECTION_SERVER ? FLOW_READ : FLOW_HALF;
-    if (flow_read(flows, flow, list, a->now_ms))
+    if (enf_flow_read(flows, flow, list, a->now_ms))
         return read_packet(flows, flow, a);
     if (list == FLOW_READ)
-        flow_tell(flow, ENF_OBSERVATION_ANSWERED, 0, &a->telling);
-    flow_move(flows, flow, FLOW_TOLD, a->now_ms);
+        enf_flow_tell(flow, ENF_OBSERVATION_ANSWERED, 0, &a->telling);
+    enf_flow_move(flows, flow, FLOW_TOLD, a->now_ms);
     return ENF_FLOWS_ENOUGH;
 }
 
@@ -274,7 +275,7 @@ static bool acknowledges(const struct flow *flow, const struct enf_packet *packe
 
 static unsigned conclude(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
-    flow_move(flows, flow, FLOW_TOLD, a->now_ms);
+    enf_flow_move(flows, flow, FLOW_TOLD, a->now_ms);
     return ENF_FLOWS_ENOUGH;
 }
 
@@ -287,7 +288,7 @@ static unsigned server_answers(struct enf_flows *flows, struct flow *flow, const
     if (packet->tcp_flags & ENF_TCP_RST) {
         if (!exact && !(flow->flags & FLOW_SYN_DATA))
             return 0;
-        flow_tell(flow, ENF_OBSERVATION_FAILED, 1, &a->telling);
+        enf_flow_tell(flow, ENF_OBSERVATION_FAILED, 1, &a->telling);
         return conclude(flows, flow, a);
     }
     if (!(packet->tcp_flags & ENF_TCP_SYN) || exact)
@@ -295,8 +296,8 @@ static unsigned server_answers(struct enf_flows *flows, struct flow *flow, const
     if (!(flow->flags & FLOW_SYN_DATA))
         return 0;
     /* The server took data out of the SYN (RFC 7413): said before any banner, and gone. */
-    flow_tell(flow, ENF_OBSERVATION_ANSWERED, 0, &a->telling);
-    flow_tell(flow, ENF_OBSERVATION_EARLY_TALK, 0, &a->telling);
+    enf_flow_tell(flow, ENF_OBSERVATION_ANSWERED, 0, &a->telling);
+    enf_flow_tell(flow, ENF_OBSERVATION_EARLY_TALK, 0, &a->telling);
     return conclude(flows, flow, a);
 }
 
@@ -330,7 +331,7 @@ static unsigned feed_waiting(struct enf_flows *flows, struct flow *flow, const s
         return 0;
     /* The same ports again: what was asked before is answered by nobody. */
     if (!(flow->flags & FLOW_HELD))
-        flow_tell(flow, ENF_OBSERVATION_FAILED, 0, &a->telling);
+        enf_flow_tell(flow, ENF_OBSERVATION_FAILED, 0, &a->telling);
     return begin(flows, flow, a);
 }
 
@@ -347,7 +348,7 @@ static unsigned feed_read(struct enf_flows *flows, struct flow *flow, const stru
     if (a->direction == ENF_DIRECTION_CLIENT)
         return begin(flows, flow, a);
     /* Its SYN came in the middle of the old session, which waited for this answer. */
-    flow_move(flows, flow, FLOW_WAITING, a->now_ms);
+    enf_flow_move(flows, flow, FLOW_WAITING, a->now_ms);
     flow->isn = packet->acknowledgment - 1;
     flow->flags &= (uint8_t) ~(FLOW_HELD | FLOW_SYN_DATA);
     return server_answers(flows, flow, a);
@@ -358,7 +359,7 @@ static unsigned feed_told(struct enf_flows *flows, struct flow *flow, const stru
     if (enf_packet_is_connection(a->packet) && a->direction == ENF_DIRECTION_CLIENT &&
         (a->packet->sequence != flow->isn || flow->prefix_len == 0))
         return begin(flows, flow, a);
-    flow_move(flows, flow, FLOW_TOLD, a->now_ms);
+    enf_flow_move(flows, flow, FLOW_TOLD, a->now_ms);
     return ENF_FLOWS_ENOUGH;
 }
 
@@ -375,7 +376,7 @@ static unsigned feed_unknown(struct enf_flows *flows, const struct arrival *a)
     }
     /* From the middle: who reads there can be misled by a message's text. Remembered, so that a server's
      * answer is not taken for one that nobody asked for, or is told once. */
-    (void)flow_add(flows, &a->key, a->hash, FLOW_TOLD, a->now_ms, 0);
+    (void)enf_flow_add(flows, &a->key, a->hash, FLOW_TOLD, a->now_ms, 0);
     return ENF_FLOWS_ENOUGH;
 }
 
@@ -402,8 +403,8 @@ unsigned enf_flows_feed(struct enf_flows *flows, enum enf_packet_result result,
     if (syn && context->blocked)
         return ENF_FLOWS_ENOUGH;
     a.key = key_of(packet, direction);
-    a.hash = flow_hash(flows, &a.key);
-    uint32_t id = flow_find(flows, &a.key, a.hash);
+    a.hash = enf_flow_hash(flows, &a.key);
+    uint32_t id = enf_flow_find(flows, &a.key, a.hash);
     if (id == FLOW_NONE)
         return feed_unknown(flows, &a);
     struct flow *flow = &flows->flows[id];
@@ -428,8 +429,8 @@ enum enf_direction enf_flows_direction(const struct enf_flows *flows, const stru
     if (packet->tcp_flags & ENF_TCP_SYN)
         return packet->tcp_flags & ENF_TCP_ACK ? ENF_DIRECTION_SERVER : ENF_DIRECTION_CLIENT;
     struct flow_key key = key_of(packet, ENF_DIRECTION_SERVER);
-    return flow_find(flows, &key, flow_hash(flows, &key)) != FLOW_NONE ? ENF_DIRECTION_SERVER
-                                                                       : ENF_DIRECTION_CLIENT;
+    return enf_flow_find(flows, &key, enf_flow_hash(flows, &key)) != FLOW_NONE ? ENF_DIRECTION_SERVER
+                                                                               : ENF_DIRECTION_CLIENT;
 }
 
 void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *const *packets, size_t len)
@@ -441,7 +442,7 @@ void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *
         struct flow_key key =
             key_of(packets[i], packets[i]->destination_port == ENF_SMTP_PORT ? ENF_DIRECTION_CLIENT
                                                                              : ENF_DIRECTION_SERVER);
-        hashes[i] = flow_hash(flows, &key);
+        hashes[i] = enf_flow_hash(flows, &key);
         __builtin_prefetch(&flows->slots[hashes[i] & flows->slots_mask], 1);
     }
     for (size_t i = 0; i < len; i++) {
@@ -457,10 +458,10 @@ size_t enf_flows_forget(struct enf_flows *flows, const struct enf_prefix *prefix
     for (int list = 0; list < FLOW_LIST_COUNT; list++)
         for (uint32_t id = flows->lists[list].first; id != FLOW_NONE;) {
             struct flow *flow = &flows->flows[id];
-            struct enf_addr client = flow_client(flow);
+            struct enf_addr client = enf_flow_client(flow);
             id = flow->next;
             if (enf_prefix_contains(prefix, &client))
-                flow_remove(flows, flow);
+                enf_flow_remove(flows, flow);
         }
     return before - flows->len;
 }

@@ -251,6 +251,13 @@ void enf_smtp_flush(struct enf_smtp *smtp)
         enf_smtp_client_gone(smtp, ENF_SMTP_END_FIN);
 }
 
+enum enf_helo_form enf_smtp_helo(const char *name, size_t len, uint64_t seed, uint64_t *out_hash)
+{
+    bool fits = len <= ENF_SMTP_LINE_MAX;
+    *out_hash = len ? enf_name_hash(name, fits ? len : ENF_SMTP_LINE_MAX, seed) : 0;
+    return fits ? enf_name_helo_form(name, len) : ENF_HELO_GARBAGE;
+}
+
 bool enf_smtp_finished(const struct enf_smtp *smtp)
 {
     const struct enf_smtp_facts *facts = &smtp->facts;

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct flow_parser parser = flow_parser_make((enum flow_format)(1 + data[0] % FLOW_FORMAT_NFDUMP));
+    struct flow_parser parser = flow_parser_make((enum flow_format)(1 + data[0] % FLOW_FORMAT_NFDUMP), 1);
     struct flow_window window = {.max = data[0] >> 4};
     struct flow flow;
     size_t inside = 0;
@@ -54,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!line)
             abort();
         memcpy(line, at, len);
-        if (flow_parse(&parser, line, len, &flow) == FLOW_CONNECTION) {
+        enum flow_result result = flow_parse(&parser, line, len, &flow);
+        if (result == FLOW_CONNECTION || result == FLOW_HELO) {
             check(&flow);
             hold(&window, &flow, &inside);
         }

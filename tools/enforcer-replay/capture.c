@@ -15,18 +15,59 @@ static uint64_t time_ms(const struct timeval *ts)
     return seconds * 1000 + micros / 1000;
 }
 
-static int observe(struct replay *replay, const struct enf_packet *packet, const struct timeval *ts)
+static void take(void *ctx, const struct enf_observation *seen)
+{
+    struct replay *replay = ctx;
+    struct enf_observation obs = *seen;
+    int rc = replay_observe(replay, &obs, FLOW_OUTCOME_UNKNOWN);
+    if (rc < 0)
+        replay->error = rc;
+    if (obs.kind == ENF_OBSERVATION_ANSWERED)
+        ledger_outcome(&replay->ledger, &obs.subscriber, FLOW_OUTCOME_ANSWERED);
+    else if (obs.kind == ENF_OBSERVATION_FAILED)
+        ledger_outcome(&replay->ledger, &obs.subscriber,
+                       obs.value ? FLOW_OUTCOME_REFUSED : FLOW_OUTCOME_UNANSWERED);
+}
+
+int capture_finish(struct replay *replay)
+{
+    enf_flows_finish(replay->flows, take, replay);
+    return replay->error;
+}
+
+/* Whose packet it is. False where it is nobody's egress, or nothing that it says depends on it. */
+static bool claim(const struct replay *replay, const struct enf_packet *packet, bool syn,
+                  struct enf_flow_context *context)
 {
     struct enf_observation obs = {
-        .kind = ENF_OBSERVATION_SYN,
-        .time_ms = time_ms(ts),
+        .kind = syn ? ENF_OBSERVATION_SYN : ENF_OBSERVATION_REPLY,
         .source = packet->source,
         .destination = packet->destination,
-        .source_port = packet->source_port,
-        .destination_port = packet->destination_port,
-        .sequence = packet->sequence,
     };
-    return replay_observe(replay, &obs, FLOW_OUTCOME_UNKNOWN);
+    struct claim unused;
+    if (!scope_claim(replay->scope, &obs, &unused))
+        return false;
+    context->subscriber = obs.subscriber;
+    context->forgeable = obs.forgeable;
+    return true;
+}
+
+static int observe(struct replay *replay, enum enf_packet_result result, const struct enf_packet *packet,
+                   const struct timeval *ts)
+{
+    struct enf_flow_context context = {.time_ms = time_ms(ts)};
+    enum enf_direction direction = enf_flows_direction(replay->flows, packet);
+    bool syn = enf_packet_is_connection(packet);
+    if (context.time_ms != replay->last_packet_ms) {
+        (void)enf_flows_tick(replay->flows, context.time_ms, SIZE_MAX, take, replay);
+        replay->last_packet_ms = context.time_ms;
+    }
+    if (syn && !claim(replay, packet, true, &context))
+        return 0;
+    if (direction == ENF_DIRECTION_SERVER && enf_flows_reply_code(packet))
+        context.unrequested = claim(replay, packet, false, &context);
+    (void)enf_flows_feed(replay->flows, result, packet, direction, &context, take, replay);
+    return replay->error;
 }
 
 /* Cut short or malformed, a packet still counts for what of it is readable: so do filters and firewalls. */
@@ -53,10 +94,11 @@ static int read_packet(struct replay *replay, enum enf_link link, const struct p
     if (!enf_packet_is_smtp(&packet))
         return 0;
     replay->port25_packets++;
-    if (!enf_packet_is_connection(&packet))
+    if (enf_packet_is_connection(&packet))
+        replay->port25_syns++;
+    else if (result != ENF_PACKET_OK)
         return 0;
-    replay->port25_syns++;
-    return observe(replay, &packet, &header->ts);
+    return observe(replay, result, &packet, &header->ts);
 }
 
 bool capture_read(struct replay *replay, FILE *stream, char *error, size_t error_len)

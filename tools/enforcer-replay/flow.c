@@ -4,10 +4,11 @@
 
 #include <string.h>
 
-struct flow_parser flow_parser_make(enum flow_format format)
+struct flow_parser flow_parser_make(enum flow_format format, uint64_t seed)
 {
     struct flow_parser parser = {
         .format = format,
+        .seed = seed,
         .separator = format == FLOW_FORMAT_NFDUMP ? ',' : '\t',
     };
     if (format == FLOW_FORMAT_ZEEK)
@@ -25,7 +26,7 @@ enum flow_result flow_parse(struct flow_parser *parser, const char *line, size_t
         return FLOW_BAD;
     switch (parser->format) {
     case FLOW_FORMAT_EVE:
-        return eve_parse(line, len, out);
+        return eve_parse(parser, line, len, out);
     case FLOW_FORMAT_ZEEK:
         return zeek_parse(parser, line, len, out);
     case FLOW_FORMAT_NFDUMP:
@@ -53,6 +54,6 @@ enum flow_format flow_recognise(const char *head, size_t len)
             return FLOW_FORMAT_EVE;
         return has(head, line_len, "\"id.orig_h\"") ? FLOW_FORMAT_ZEEK : FLOW_FORMAT_NONE;
     }
-    struct flow_parser parser = flow_parser_make(FLOW_FORMAT_NFDUMP);
+    struct flow_parser parser = flow_parser_make(FLOW_FORMAT_NFDUMP, 0);
     return columns_read(&parser, (struct text){head, line_len}) ? FLOW_FORMAT_NFDUMP : FLOW_FORMAT_NONE;
 }

@@ -37,6 +37,8 @@ struct flow {
      * connections; equal for a record that is there twice and, because probes split what goes unanswered, for
      * all attempts of one address and port pair that were not answered. */
     uint32_t sequence;
+    uint8_t helo_form; /* enum enf_helo_form; of FLOW_HELO, else 0 */
+    uint64_t helo_hash;
 };
 
 enum flow_result {
@@ -44,7 +46,8 @@ enum flow_result {
     FLOW_OTHER,        /* a record that has nothing to do with port 25 */
     FLOW_SMTP,         /* of port 25, but no connection: an answer, or the rest of one that was split */
     FLOW_CONNECTION,
-    FLOW_BAD, /* cannot be decoded */
+    FLOW_HELO, /* the name that the client of a connection called itself */
+    FLOW_BAD,  /* cannot be decoded */
 };
 
 enum flow_field {
@@ -65,6 +68,7 @@ enum flow_field {
 struct flow_parser {
     enum flow_format format;
     char separator;
+    uint64_t seed; /* of the hashes of names */
     char unset[16];
     bool usable; /* a header named all fields that are needed */
     bool ever_usable;
@@ -72,9 +76,9 @@ struct flow_parser {
     uint16_t columns[FLOW_FIELD_COUNT]; /* counted from 1; 0: not there */
 };
 
-struct flow_parser flow_parser_make(enum flow_format format);
+struct flow_parser flow_parser_make(enum flow_format format, uint64_t seed);
 
-/* One line without its newline. *out is written for FLOW_CONNECTION only. */
+/* One line without its newline. *out is written for FLOW_CONNECTION and FLOW_HELO only. */
 enum flow_result flow_parse(struct flow_parser *parser, const char *line, size_t len, struct flow *out);
 
 /* By the first bytes of a file; FLOW_FORMAT_NONE where they are not enough or something else. */

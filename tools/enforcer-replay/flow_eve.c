@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Suricata's EVE: records of type "flow"; everything else in the file is passed over. */
+/* Suricata's EVE: records of type "flow", and names in those of type "smtp"; the rest is passed over. */
 #include "flow_text.h"
 
 #include "enforcer/inspect/packet.h"
+#include "enforcer/inspect/smtp.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -75,17 +76,35 @@ static void read_state(const json_t *root, struct facts *facts)
         facts->outcome = FLOW_OUTCOME_ANSWERED;
 }
 
-static enum flow_result judge_eve(const json_t *root, struct flow *out)
+/* The first transaction of a session names the client; the others repeat it. */
+static enum flow_result judge_smtp(const struct flow_parser *parser, const json_t *root,
+                                   const struct facts *facts, struct flow *out)
+{
+    struct text helo = string_of(json_object_get(root, "smtp"), "helo");
+    struct flow flow;
+    if (helo.len == 0 || json_integer_value(json_object_get(root, "tx_id")) != 0 ||
+        facts_judge(facts, &flow) != FLOW_CONNECTION)
+        return FLOW_OTHER;
+    flow.outcome = FLOW_OUTCOME_UNKNOWN;
+    flow.sequence = 0;
+    flow.helo_form = (uint8_t)enf_smtp_helo(helo.bytes, helo.len, parser->seed, &flow.helo_hash);
+    *out = flow;
+    return FLOW_HELO;
+}
+
+static enum flow_result judge_eve(const struct flow_parser *parser, const json_t *root, struct flow *out)
 {
     struct facts facts = {.syn = SYN_UNKNOWN};
     char numbers[3][24];
     struct text type = string_of(root, "event_type");
     if (type.len == 0)
         return FLOW_BAD;
-    if (!text_is(type, "flow"))
+    bool smtp = text_is(type, "smtp");
+    if (!text_is(type, "flow") && !smtp)
         return FLOW_OTHER;
     struct text *fields = facts.fields;
-    fields[FLOW_FIELD_TIME] = string_of(json_object_get(root, "flow"), "start");
+    if (!smtp)
+        fields[FLOW_FIELD_TIME] = string_of(json_object_get(root, "flow"), "start");
     if (fields[FLOW_FIELD_TIME].len == 0)
         fields[FLOW_FIELD_TIME] = string_of(root, "timestamp");
     fields[FLOW_FIELD_ID] = number_of(root, "flow_id", numbers[0], sizeof(numbers[0]));
@@ -94,11 +113,13 @@ static enum flow_result judge_eve(const json_t *root, struct flow *out)
     fields[FLOW_FIELD_DESTINATION] = string_of(root, "dest_ip");
     fields[FLOW_FIELD_DESTINATION_PORT] = number_of(root, "dest_port", numbers[2], sizeof(numbers[2]));
     fields[FLOW_FIELD_PROTOCOL] = string_of(root, "proto");
+    if (smtp)
+        return judge_smtp(parser, root, &facts, out);
     read_state(root, &facts);
     return facts_judge(&facts, out);
 }
 
-enum flow_result eve_parse(const char *line, size_t len, struct flow *out)
+enum flow_result eve_parse(const struct flow_parser *parser, const char *line, size_t len, struct flow *out)
 {
     json_error_t error;
     if (len < 2 || line[0] != '{' || line[len - 1] != '}')
@@ -106,7 +127,7 @@ enum flow_result eve_parse(const char *line, size_t len, struct flow *out)
     if (!may_name_port25(line, len))
         return FLOW_OTHER;
     json_t *root = json_loadb(line, len, 0, &error);
-    enum flow_result result = root ? judge_eve(root, out) : FLOW_BAD;
+    enum flow_result result = root ? judge_eve(parser, root, out) : FLOW_BAD;
     json_decref(root);
     return result;
 }

@@ -10,16 +10,29 @@
 
 #define CHUNK_LEN (256u << 10)
 
+/* What the record says of the connection's answer, at the time of its start: nothing tells a better one. */
+static int feed_outcome(struct replay *replay, struct enf_observation *obs, enum flow_outcome outcome)
+{
+    if (outcome == FLOW_OUTCOME_UNKNOWN)
+        return 0;
+    obs->kind = outcome == FLOW_OUTCOME_ANSWERED ? ENF_OBSERVATION_ANSWERED : ENF_OBSERVATION_FAILED;
+    obs->value = outcome == FLOW_OUTCOME_REFUSED;
+    int rc = replay_observe(replay, obs, outcome);
+    return rc < 0 ? rc : 0;
+}
+
 static int feed(struct replay *replay, const struct flow *flow)
 {
     struct enf_observation obs = {
-        .kind = ENF_OBSERVATION_SYN,
+        .kind = flow->helo_form ? ENF_OBSERVATION_HELO : ENF_OBSERVATION_SYN,
         .time_ms = flow->start_ms,
         .source = flow->source,
         .destination = flow->destination,
         .source_port = flow->source_port,
         .destination_port = flow->destination_port,
         .sequence = flow->sequence,
+        .helo_form = flow->helo_form,
+        .value = flow->helo_hash,
     };
     /* Displaced so far that the window could not help: the detector will start the subscriber's windows anew.
      */
@@ -27,7 +40,10 @@ static int feed(struct replay *replay, const struct flow *flow)
         replay->late++;
     else if (flow->start_ms > replay->last_flow_ms)
         replay->last_flow_ms = flow->start_ms;
-    return replay_observe(replay, &obs, flow->outcome);
+    int rc = replay_observe(replay, &obs, flow->outcome);
+    if (rc == 1 && obs.kind == ENF_OBSERVATION_SYN)
+        return feed_outcome(replay, &obs, flow->outcome);
+    return rc < 0 ? rc : 0;
 }
 
 int flow_finish(struct replay *replay)
@@ -77,11 +93,13 @@ static int read_line(struct replay *replay, struct flow_parser *parser, struct l
         note_bad(replay, lines);
         return 0;
     case FLOW_CONNECTION:
+        replay->port25_packets++;
+        replay->port25_syns++;
+        break;
+    case FLOW_HELO:
         break;
     }
     replay->records++;
-    replay->port25_packets++;
-    replay->port25_syns++;
     int rc = flow_window_push(&replay->window, &flow, &earliest);
     return rc == 1 ? feed(replay, &earliest) : rc;
 }
@@ -118,7 +136,7 @@ static int take_lines(struct replay *replay, struct flow_parser *parser, struct 
 
 bool flow_read(struct replay *replay, enum flow_format format, FILE *stream, char *error, size_t error_len)
 {
-    struct flow_parser parser = flow_parser_make(format);
+    struct flow_parser parser = flow_parser_make(format, replay->seed);
     struct lines lines = {.buffer = malloc(FLOW_LINE_MAX + CHUNK_LEN)};
     uint64_t records_before = replay->records;
     bool at_end = false;

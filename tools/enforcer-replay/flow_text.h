@@ -38,6 +38,6 @@ enum flow_result facts_judge(const struct facts *facts, struct flow *out);
 bool text_flags(struct text text, uint8_t *out);
 
 /* The parsers of a line, by format. */
-enum flow_result eve_parse(const char *line, size_t len, struct flow *out);
+enum flow_result eve_parse(const struct flow_parser *parser, const char *line, size_t len, struct flow *out);
 enum flow_result zeek_parse(struct flow_parser *parser, const char *line, size_t len, struct flow *out);
 enum flow_result nfdump_parse(struct flow_parser *parser, const char *line, size_t len, struct flow *out);

@@ -138,6 +138,15 @@ int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, 
     return rc == 0 ? add_destination(account, hash) : rc;
 }
 
+void ledger_outcome(struct ledger *ledger, const struct enf_prefix *subscriber, enum flow_outcome outcome)
+{
+    struct account *account = find(ledger, subscriber);
+    if (!account || account->outcomes[FLOW_OUTCOME_UNKNOWN] == 0)
+        return;
+    account->outcomes[FLOW_OUTCOME_UNKNOWN]--;
+    account->outcomes[outcome]++;
+}
+
 int ledger_conviction(struct ledger *ledger, const struct enf_signal *signal)
 {
     struct account *account = find(ledger, &signal->subscriber);

@@ -22,7 +22,7 @@ struct account {
     uint64_t first_seen_ms;
     uint64_t connections;
     uint64_t convictions;
-    uint64_t outcomes[FLOW_OUTCOME_COUNT]; /* of the connections; captures do not tell */
+    uint64_t outcomes[FLOW_OUTCOME_COUNT]; /* of the connections */
     uint64_t last_seen_ms;
     struct trace trace; /* empty unless the ledger keeps traces */
     /* The set of destinations: hashes, open addressing, zero is free. */
@@ -53,6 +53,8 @@ void ledger_clear(struct ledger *ledger);
 /* Notes a connection that the detector counted. 0 or -ENOMEM. */
 int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, const struct claim *claim,
                       enum flow_outcome outcome);
+/* Notes how a connection went that was noted with FLOW_OUTCOME_UNKNOWN. */
+void ledger_outcome(struct ledger *ledger, const struct enf_prefix *subscriber, enum flow_outcome outcome);
 /* Notes a conviction of a subscriber whose connection was noted; only the first is kept. 0 or -ENOMEM. */
 int ledger_conviction(struct ledger *ledger, const struct enf_signal *signal);
 /* Zombies first, then by connections, then by address; ends the time of lookups. */

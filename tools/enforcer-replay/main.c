@@ -90,7 +90,9 @@ static enum exit_code read_all(struct replay *replay, const struct options *opti
         if (one > code)
             code = one;
     }
-    int rc = flow_finish(replay);
+    int rc = capture_finish(replay);
+    if (rc == 0)
+        rc = flow_finish(replay);
     if (rc != 0)
         code = complain(progress, "enforcer-replay", strerror(-rc), EXIT_DAMAGED);
     if (replay->late > 0)

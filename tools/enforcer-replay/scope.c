@@ -132,18 +132,21 @@ bool scope_claim(const struct scope *scope, struct enf_observation *obs, struct 
     struct claim claim = {.settings = &scope->defaults};
     /* A capture alone proves nobody's source. */
     bool forgeable = true;
+    bool reply = obs->kind == ENF_OBSERVATION_REPLY;
+    const struct enf_addr *host = reply ? &obs->destination : &obs->source;
     if (scope->config) {
-        if (enf_rangemap_find(&scope->relays, &obs->source) ||
-            enf_rangemap_find(&scope->smarthosts, &obs->destination))
+        if (enf_rangemap_find(&scope->relays, host) ||
+            enf_rangemap_find(&scope->smarthosts, reply ? &obs->source : &obs->destination))
             return false;
-        claim.group = enf_group_find(&scope->groups, &obs->source);
+        claim.group = enf_group_find(&scope->groups, host);
         if (!claim.group)
             return false;
-        claim.settings = enf_group_detector(&scope->groups, claim.group, &obs->source);
-        obs->blocked = claim.group->policy == ENF_POLICY_BLOCK && scope->config->mode == ENF_MODE_ENFORCE;
-        forgeable = scope->config->antispoof != ENF_ANTISPOOF_STRICT;
+        claim.settings = enf_group_detector(&scope->groups, claim.group, host);
+        obs->blocked =
+            !reply && claim.group->policy == ENF_POLICY_BLOCK && scope->config->mode == ENF_MODE_ENFORCE;
+        forgeable = reply || scope->config->antispoof != ENF_ANTISPOOF_STRICT;
     }
-    obs->subscriber = enf_group_subscriber(claim.group, &obs->source);
+    obs->subscriber = enf_group_subscriber(claim.group, host);
     obs->forgeable = forgeable;
     *out = claim;
     return true;

@@ -30,5 +30,6 @@ struct claim {
 };
 
 /* Fills in the subscriber of an observation, and what the configuration says of it (blocked, forgeable).
- * False where it is nobody's egress: a source in no group, a relay's mail, mail to a smarthost. */
+ * False where it is nobody's egress: a source in no group, a relay's mail, mail to a smarthost. Of
+ * ENF_OBSERVATION_REPLY the subscriber is the destination. */
 bool scope_claim(const struct scope *scope, struct enf_observation *obs, struct claim *out);

@@ -233,6 +233,10 @@ bool enf_smtp_facts_equal(const struct enf_smtp_facts *a, const struct enf_smtp_
  * returns buf. */
 const char *enf_smtp_facts_text(const struct enf_smtp_facts *facts, char *buf, size_t buf_len);
 
+/* Form and hash (as helo_hash) of a name that others read; len: of any length, what does not fit into a line
+ * is ENF_HELO_GARBAGE. */
+enum enf_helo_form enf_smtp_helo(const char *name, size_t len, uint64_t seed, uint64_t *out_hash);
+
 /* NULL for a value out of range. */
 const char *enf_smtp_protocol_name(enum enf_smtp_protocol protocol);
 const char *enf_smtp_end_name(enum enf_smtp_end end);
