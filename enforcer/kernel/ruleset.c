@@ -61,7 +61,7 @@ static int render_group(const struct enf_builder *up, const struct enf_ruleset_g
     enf_builder_set(&b, "policy_name", spec->observe ? "observe (mode)" : enf_policy_name(group->policy));
     set_suffix(&b, family, group->subscriber_v6);
     set_subscriber(&b, "source", family, group->subscriber_v6);
-    enf_workers_group(&b, family, group->policy);
+    enf_builder_flag(&b, "copied", enf_plan_copies(b.plan, group));
     enf_builder_flag(&b, "block", group->policy == ENF_POLICY_BLOCK && !spec->observe);
     enf_builder_flag(&b, "inspect", group->policy == ENF_POLICY_INSPECT && !spec->observe);
     enf_builder_flag(&b, "watch", group->policy == ENF_POLICY_OBSERVE || spec->observe);

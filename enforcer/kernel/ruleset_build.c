@@ -53,6 +53,12 @@ bool enf_plan_group_in(const struct enf_plan *plan, size_t group, enum enf_famil
     return family == ENF_FAMILY_V4 ? plan->groups4[group] : plan->groups6[group];
 }
 
+bool enf_plan_copies(const struct enf_plan *plan, const struct enf_ruleset_group *group)
+{
+    return group->policy == ENF_POLICY_OBSERVE ||
+           (group->policy == ENF_POLICY_INSPECT && plan->spec->observe);
+}
+
 size_t enf_plan_lengths(const struct enf_plan *plan, enum enf_family family, const uint8_t **out)
 {
     static const uint8_t lengths4[] = {32};

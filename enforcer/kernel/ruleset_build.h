@@ -26,6 +26,8 @@ struct enf_plan {
 int enf_plan_make(const struct enf_ruleset_spec *spec, struct enf_plan *out);
 void enf_plan_clear(struct enf_plan *plan);
 bool enf_plan_group_in(const struct enf_plan *plan, size_t group, enum enf_family family);
+/* Whether a group is read by copies: it is observed, and more than its SYNs would be seen in force. */
+bool enf_plan_copies(const struct enf_plan *plan, const struct enf_ruleset_group *group);
 /* The lengths of subscribers of a family: 32 alone for IPv4. Returns how many; *out lives as long as the
  * plan. */
 size_t enf_plan_lengths(const struct enf_plan *plan, enum enf_family family, const uint8_t **out);

@@ -44,6 +44,13 @@ static bool group_observes(const void *ctx, size_t i)
     return spec->groups[i].policy == ENF_POLICY_OBSERVE || spec->observe;
 }
 
+static bool group_copied(const void *ctx, size_t i)
+{
+    const struct enf_plan *plan = ctx;
+
+    return enf_plan_copies(plan, &plan->spec->groups[i]);
+}
+
 struct length_ctx {
     const struct enf_ruleset_spec *spec;
     uint8_t bits; /* 0: every length that is not the default */
@@ -291,6 +298,7 @@ void enf_sets_family(struct enf_builder *b, enum enf_family family)
     set_map(b, "denied", family, group_blocks, NULL, spec);
     set_map(b, "inspected", family, group_inspects, NULL, spec);
     set_map(b, "observed", family, group_observes, NULL, spec);
+    set_map(b, "copied", family, group_copied, NULL, b->plan);
     set_map(b, "policy", family, NULL, put_group_verdict, &verdict);
     set_bogons(b, family);
     set_pinned_rules(b, family);

@@ -5,9 +5,10 @@
 #include "enforcer/kernel/ruleset_text.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#define LOG_SNAPLEN  192 /* IP header, some IPv6 extension headers, TCP header */
-#define COPY_SNAPLEN 512
+#define LOG_SNAPLEN  192  /* IP header, some IPv6 extension headers, TCP header */
+#define COPY_SNAPLEN 2000 /* of an SMTP dialogue; what is longer is body */
 /* Fixed: both directions and all chains must agree, and a reload must not move subscribers. Who picks
  * addresses to meet in one worker gains nothing but that worker's company. */
 #define HASH_SEED "0x25c0ffee"
@@ -56,15 +57,15 @@ void enf_workers_table(struct enf_builder *b)
     enf_builder_end(b, "worker_chains", out, &v);
 }
 
-/* The shortest subscriber of the groups that are inspected, or of the others: all longer ones lie inside one
- * of these, so that a packet need not tell its group, which an answer cannot. */
+/* The shortest subscriber of the groups that are read in both directions, or of the others: all longer ones
+ * lie inside one of these, so that a packet need not tell its group, which an answer cannot. */
 static uint8_t hash_bits(const struct enf_builder *b, enum enf_family family, bool inspected)
 {
     const struct enf_ruleset_spec *spec = b->plan->spec;
     uint8_t bits = family == ENF_FAMILY_V4 ? 32 : 128;
 
     for (size_t i = 0; family == ENF_FAMILY_V6 && i < spec->groups_len; i++) {
-        bool is = spec->groups[i].policy == ENF_POLICY_INSPECT;
+        bool is = spec->groups[i].policy != ENF_POLICY_BLOCK;
         if (is == inspected && enf_plan_group_in(b->plan, i, family) && spec->groups[i].subscriber_v6 < bits)
             bits = spec->groups[i].subscriber_v6;
     }
@@ -92,29 +93,25 @@ static void set_map(struct enf_builder *b, const char *name, const char *chain)
     enf_builder_end(b, name, out, &v);
 }
 
-static void set_tell(struct enf_builder *b, const char *name, const char *what, const char *suffix)
+static void set_tell(struct enf_builder *b, const char *name, const char *what, const char *suffix,
+                     unsigned snaplen)
 {
     if (workers(b) > 1)
-        enf_builder_setf(b, name, "jump tell_%s%s", what, suffix);
+        enf_builder_setf(b, name, "jump tell_%s%s", name + strlen("log_"), suffix);
     else
         enf_builder_setf(b, name, "log prefix \"enf:%s\" group %u snaplen %u queue-threshold 32", what,
-                         ENF_LOG_GROUP, LOG_SNAPLEN);
-}
-
-/* What the group's SYNs are told by under observe. */
-void enf_workers_group(struct enf_builder *b, enum enf_family family, enum enf_policy policy)
-{
-    const char *suffix = family == ENF_FAMILY_V4 ? "4" : "6";
-
-    set_tell(b, "log_observe", policy == ENF_POLICY_INSPECT && workers(b) > 1 ? "copy" : "observe", suffix);
+                         ENF_LOG_GROUP, snaplen);
 }
 
 void enf_workers_family(struct enf_builder *b, enum enf_family family)
 {
     const char *suffix = family == ENF_FAMILY_V4 ? "4" : "6";
 
-    set_tell(b, "log_block", "block", suffix);
-    set_tell(b, "log_meter", "meter", suffix);
+    set_tell(b, "log_block", "block", suffix, LOG_SNAPLEN);
+    set_tell(b, "log_observe", "observe", suffix, LOG_SNAPLEN);
+    set_tell(b, "log_copy_client", "copy", suffix, COPY_SNAPLEN);
+    set_tell(b, "log_copy_server", "copy", suffix, COPY_SNAPLEN);
+    set_tell(b, "log_meter", "meter", suffix, LOG_SNAPLEN);
     if (workers(b) == 1) {
         enf_builder_set(b, "shard_source", "shard0");
         enf_builder_set(b, "shard_destination", "shard0");
@@ -128,5 +125,6 @@ void enf_workers_family(struct enf_builder *b, enum enf_family family)
     set_map(b, "shard_map", "shard");
     set_map(b, "block_map", "log_block");
     set_map(b, "observe_map", "log_observe");
+    set_map(b, "copy_map", "log_copy");
     set_map(b, "meter_map", "log_meter");
 }

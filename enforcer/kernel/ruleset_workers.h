@@ -8,5 +8,3 @@
 void enf_workers_table(struct enf_builder *b);
 /* The same of one family. */
 void enf_workers_family(struct enf_builder *b, enum enf_family family);
-/* The same of one group with that policy in the configuration. */
-void enf_workers_group(struct enf_builder *b, enum enf_family family, enum enf_policy policy);

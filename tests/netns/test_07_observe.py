@@ -5,8 +5,8 @@ import pytest
 
 from craft import ACK, SYN, tcp
 from daemon import Subscriber
-from lab import ATTACKER, FAMILIES, HOST, RELAY, TRAP
-from net import Server, Wire, wait_for
+from lab import ATTACKER, FAMILIES, HOST, RELAY, SMARTHOST, TRAP
+from net import Server, Wire, connect, wait_for
 
 
 def would(gate, sub, mark):
@@ -31,6 +31,37 @@ def test_observed_group(gate, family):
     server.close()
 
 
+def dialogue(gate, sub, family):
+    """A session that says hello; its first packets are read, whoever only looks."""
+    with connect(sub.node, sub.address, HOST[family], timeout=5) as sock:
+        assert sock.recv(100).startswith(b"220")
+        for number in range(30):
+            sock.sendall(b"NOOP %d\r\n" % number)
+            assert sock.recv(100).startswith(b"250")
+
+
+def test_observed_session_is_read(gate, family):
+    """By copies of both directions, the first packets only; a session to a smarthost is not copied."""
+    server, smart = Server(gate.lab.inet, 25, family=family), Server(gate.lab.smart, 25, family=family)
+    sub = gate.fresh("pilot", family)
+    before = gate.daemon.call("status")
+    dialogue(gate, sub, family)
+    wait_for("a session that is read",
+             lambda: gate.daemon.call("status")["flows"]["sessions"] == before["flows"]["sessions"] + 1)
+    gate.probe()
+    copies = gate.daemon.call("status")["telemetry"]["log_messages"] - before["telemetry"]["log_messages"]
+    assert 20 < copies <= 41 + 1, copies  # the SYN, 20 packets of each direction, the probe
+    before = gate.daemon.call("status")
+    with connect(sub.node, sub.address, SMARTHOST[family], timeout=5) as sock:
+        assert sock.recv(100).startswith(b"220")
+    gate.probe()
+    after = gate.daemon.call("status")
+    assert after["flows"]["sessions"] == before["flows"]["sessions"]
+    assert after["telemetry"]["log_messages"] <= before["telemetry"]["log_messages"] + 1
+    server.close()
+    smart.close()
+
+
 def test_observed_group_gets_everything(gate, family):
     """Unasked packets from port 25 reach it too; they are reported."""
     sub = gate.fresh("pilot", family)
@@ -46,6 +77,20 @@ def observing(make_gate):
     def configure(config):
         config["mode"] = "observe"
     return make_gate(configure).start()
+
+
+@pytest.mark.parametrize("group, read", [("residential", 0), ("business", 1), ("pilot", 1)])
+def test_mode_observe_reads_the_same(observing, family, group, read):
+    """Of a group with policy block nothing but SYNs would be seen in force, so nothing else is copied."""
+    gate = observing
+    server = Server(gate.lab.inet, 25, family=family)
+    sub = gate.fresh(group, family)
+    before = gate.daemon.call("status")["flows"]["sessions"]
+    dialogue(gate, sub, family)
+    wait_for("its connection", lambda: gate.connections(sub) == 1)
+    gate.probe()
+    assert gate.daemon.call("status")["flows"]["sessions"] == before + read
+    server.close()
 
 
 @pytest.mark.parametrize("group", ["residential", "business", "pilot"])

@@ -293,7 +293,8 @@ static void look_at(const char *what, const char *text, bool observe)
 struct choice {
     bool observe, stateless, drop_25, automatic, fail_open, subscriber, upstream, bogons, relays;
     enum enf_ruleset_antispoof antispoof;
-    unsigned groups; /* bits: block, inspect, observe */
+    unsigned groups;
+    uint16_t workers; /* bits: block, inspect, observe */
 };
 
 static void bed_choice(struct bed *bed, const struct choice *c)
@@ -315,12 +316,13 @@ static void bed_choice(struct bed *bed, const struct choice *c)
     bed->spec.drop_source_port_25 = c->drop_25;
     bed->spec.automatic = c->automatic;
     bed->spec.fail_open = c->fail_open;
+    bed->spec.workers = c->workers;
     bed->spec.antispoof = c->antispoof;
     bed_finish(bed);
 }
 
 /* Every combination of settings has a number. */
-#define CHOICES (512u * 3 * 8)
+#define CHOICES (512u * 3 * 8 * 2)
 
 static struct choice choice_at(unsigned i)
 {
@@ -335,17 +337,18 @@ static struct choice choice_at(unsigned i)
         .bogons = i & 128,
         .relays = i & 256,
         .antispoof = (enum enf_ruleset_antispoof)(i / 512 % 3),
-        .groups = i / 512 / 3,
+        .groups = i / 512 / 3 % 8,
+        .workers = i / 512 / 3 / 8 ? 3 : 1,
     };
 }
 
 static void describe(char *buf, size_t len, const struct choice *c)
 {
-    snprintf(buf, len, "%s%s%s%s%s%s%s%s%santispoof %d, groups %u", c->observe ? "observe, " : "",
+    snprintf(buf, len, "%s%s%s%s%s%s%s%s%santispoof %d, groups %u, workers %u", c->observe ? "observe, " : "",
              c->stateless ? "stateless, " : "", c->drop_25 ? "" : "port 25 free, ",
              c->automatic ? "automatic, " : "", c->fail_open ? "open, " : "",
              c->subscriber ? "subscriber_if, " : "", c->upstream ? "upstream_if, " : "",
-             c->bogons ? "bogons, " : "", c->relays ? "relays, " : "", c->antispoof, c->groups);
+             c->bogons ? "bogons, " : "", c->relays ? "relays, " : "", c->antispoof, c->groups, c->workers);
 }
 
 /* LONG=1: all of them. A step that is prime to every factor meets all pairs and triples of settings soon. */
