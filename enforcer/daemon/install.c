@@ -342,7 +342,7 @@ static int new_sinks(struct enf_daemon *d, const struct enf_config *config, char
 
     for (; len < config->events_len && len < ENF_EVENT_SINKS_MAX; len++)
         sinks[len] = (struct enf_hub_sink){.path = config->events[len].path};
-    return enf_hub_set_sinks(d->hub, sinks, len, error, error_len);
+    return enf_hub_set_sinks(d->hub, sinks, len, false, error, error_len);
 }
 
 static void new_access(struct enf_daemon *d, const struct enf_config *config)

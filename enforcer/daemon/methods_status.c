@@ -142,9 +142,9 @@ static json_t *events_json(struct enf_daemon *d)
     struct enf_hub_stats stats;
 
     enf_hub_stats(d->hub, &stats);
-    return json_pack("{s:I, s:I, s:I, s:I}", "written", (json_int_t)stats.written, "lost",
-                     (json_int_t)stats.lost, "waiting", (json_int_t)stats.waiting, "sequence",
-                     (json_int_t)stats.sequence);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "written", (json_int_t)stats.written, "lost",
+                     (json_int_t)stats.lost, "waiting", (json_int_t)stats.waiting, "spooled",
+                     (json_int_t)stats.spooled, "sequence", (json_int_t)stats.sequence);
 }
 
 static int add_tripped(void *ctx, const struct enf_governor_trip *trip)

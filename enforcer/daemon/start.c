@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,24 +17,46 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static void on_lost(void *ctx, const char *sink, uint64_t first, uint64_t last, uint64_t count, bool over)
+{
+    struct enf_daemon *d = ctx;
+    struct enf_event event = {
+        .action = ENF_EVENT_TELEMETRY_LOST, .outcome = ENF_OUTCOME_FAILURE, .count = count};
+
+    snprintf(event.reason, sizeof event.reason,
+             "%s: %s %" PRIu64 " events will never be there (numbers %" PRIu64 " to %" PRIu64
+             "): it could not be written to, and what may wait for it is full",
+             sink, over ? "it takes events again;" : "so far", count, first, last);
+    enf_log_line("events", "%s", event.reason);
+    enf_tell(d, &event);
+}
+
 static int open_hub(struct enf_daemon *d)
 {
     const struct enf_config *config = d->running->config;
     char hostname[256] = "", text[512] = "";
-    struct enf_hub_params params = {.run = d->run, .hostname = hostname, .version = ENF_VERSION};
+    char spool[ENF_PATH_LEN + 8];
+    struct enf_hub_params params = {.run = d->run,
+                                    .hostname = hostname,
+                                    .version = ENF_VERSION,
+                                    .spool = spool,
+                                    .lost = on_lost,
+                                    .lost_ctx = d};
     struct enf_hub_sink sinks[ENF_EVENT_SINKS_MAX];
     size_t len = 0;
 
+    snprintf(spool, sizeof spool, "%s/spool", config->state);
     gethostname(hostname, sizeof hostname - 1);
     int err = enf_hub_new(&params, &d->hub);
     if (err < 0)
         return err;
     for (; len < config->events_len && len < ENF_EVENT_SINKS_MAX; len++)
         sinks[len] = (struct enf_hub_sink){.path = config->events[len].path};
-    err = enf_hub_set_sinks(d->hub, sinks, len, text, sizeof text);
+    /* One that cannot be written to is no reason not to enforce: events wait in its spool. */
+    err = enf_hub_set_sinks(d->hub, sinks, len, true, text, sizeof text);
     if (err < 0)
         enf_log_line("events", "%s", text);
-    return err;
+    return 0;
 }
 
 static void on_denied(void *ctx, const struct enf_control_caller *caller, const char *method,

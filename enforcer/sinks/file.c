@@ -108,6 +108,13 @@ bool enf_file_moved(const struct enf_file *file)
     return named.st_dev != opened.st_dev || named.st_ino != opened.st_ino;
 }
 
+bool enf_file_removed(const struct enf_file *file)
+{
+    struct stat opened;
+
+    return file->fd >= 0 && fstat(file->fd, &opened) == 0 && S_ISREG(opened.st_mode) && opened.st_nlink == 0;
+}
+
 /* Errors after which the same descriptor may work again. */
 static bool is_passing(int err)
 {

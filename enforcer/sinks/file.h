@@ -12,12 +12,8 @@ struct enf_file {
     int fd;         /* -1: not open */
     bool torn;      /* the file ends in the middle of a line that will not be finished */
     size_t partial; /* bytes of the current line that are written already */
-    uint64_t next;  /* sequence of the line to be written next */
-    uint64_t written;
-    uint64_t lost;
     uint64_t failures;
-    int error;         /* errno of the last attempt */
-    uint64_t retry_ms; /* no attempt before that */
+    int error; /* errno of the last attempt */
 };
 
 /* Sets *file up for path without opening it. 0 or -ENOMEM. */
@@ -29,6 +25,8 @@ void enf_file_clear(struct enf_file *file);
 int enf_file_open(struct enf_file *file);
 /* True where the path no longer names the open file. */
 bool enf_file_moved(const struct enf_file *file);
+/* True where the open file has no name any more: what is written is gone when it is closed. */
+bool enf_file_removed(const struct enf_file *file);
 
 /* Writes the line (len bytes with its newline), or what is missing of it. 0 when all of it is in the file;
  * -errno, then the same line has to be given again. A file that is of no use any more is closed. */

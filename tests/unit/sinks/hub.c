@@ -72,7 +72,7 @@ static int set_sink(struct bed *bed, const char *path)
     struct enf_hub_sink sink = {path};
     char error[256] = "";
 
-    return enf_hub_set_sinks(bed->hub, &sink, path ? 1 : 0, error, sizeof(error));
+    return enf_hub_set_sinks(bed->hub, &sink, path ? 1 : 0, false, error, sizeof(error));
 }
 
 static void emit(struct bed *bed, uint64_t now_ms, size_t n)
@@ -168,7 +168,7 @@ static void test_unopenable_sink_keeps_the_old(void **state)
     size_t torn;
 
     assert_int_equal(set_sink(bed, bed->log), 0);
-    assert_int_equal(enf_hub_set_sinks(bed->hub, sinks, 2, error, sizeof(error)), -EISDIR);
+    assert_int_equal(enf_hub_set_sinks(bed->hub, sinks, 2, false, error, sizeof(error)), -EISDIR);
     assert_non_null(strstr(error, bed->dir));
     assert_non_null(strstr(error, "Is a directory"));
     emit(bed, 0, 3);
@@ -186,8 +186,9 @@ static void test_too_many_sinks(void **state)
         snprintf(paths[i], sizeof(paths[i]), "%s/%zu", bed->dir, i);
         sinks[i].path = paths[i];
     }
-    assert_int_equal(enf_hub_set_sinks(bed->hub, sinks, ENF_HUB_SINKS_MAX, error, sizeof(error)), 0);
-    assert_int_equal(enf_hub_set_sinks(bed->hub, sinks, ENF_HUB_SINKS_MAX + 1, error, sizeof(error)), -E2BIG);
+    assert_int_equal(enf_hub_set_sinks(bed->hub, sinks, ENF_HUB_SINKS_MAX, false, error, sizeof(error)), 0);
+    assert_int_equal(enf_hub_set_sinks(bed->hub, sinks, ENF_HUB_SINKS_MAX + 1, false, error, sizeof(error)),
+                     -E2BIG);
     assert_non_null(strstr(error, "16"));
 }
 
@@ -202,7 +203,7 @@ static void test_reload_keeps_the_numbers(void **state)
     snprintf(other, sizeof(other), "%s/other.json", bed->dir);
     assert_int_equal(set_sink(bed, bed->log), 0);
     emit(bed, 0, 5);
-    assert_int_equal(enf_hub_set_sinks(bed->hub, both, 3, NULL, 0), 0);
+    assert_int_equal(enf_hub_set_sinks(bed->hub, both, 3, false, NULL, 0), 0);
     emit(bed, 0, 5);
     assert_int_equal(set_sink(bed, other), 0);
     emit(bed, 0, 5);
