@@ -44,15 +44,28 @@ static int words(char **error, const char *what, int err)
     return err;
 }
 
+/* The queue statements in the kernel are those that are wanted: then no packet need meet the verdict behind
+ * them, not for a moment. */
+static bool keeps_queues(struct enf_daemon *d, const struct enf_config *config, enum enf_mode mode)
+{
+    const struct enf_config *old = d->running->config;
+
+    return d->queued && needs_queue(config, mode) && enf_crew_listens(&d->crew) &&
+           config->queue.first == old->queue.first && config->queue.fail == old->queue.fail &&
+           enf_kernel_queue_check(d->kernel, config->queue.first, config->queue.count,
+                                  config->queue.fail == ENF_FAIL_OPEN) == 0;
+}
+
 int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error)
 {
     const struct enf_config *config = running->config;
+    bool keep = keeps_queues(d, config, mode);
     char *text = NULL;
     int err = enf_running_ruleset(running, mode, &text);
 
     if (err < 0)
         return words(error, "the ruleset could not be written", err);
-    err = enf_ruleset_load(text, error);
+    err = keep ? enf_ruleset_load_around_queues(text, error) : enf_ruleset_load(text, error);
     if (err < 0) {
         free(text);
         return words(error, "the kernel refused the ruleset", err);
@@ -60,7 +73,7 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
     free(d->ruleset);
     d->ruleset = text;
     d->queued = needs_queue(config, mode);
-    if (d->queued) {
+    if (d->queued && !keep) {
         err = prepare_queues(d, config);
         if (err < 0)
             return words(error, "NFQUEUE could not be bound (another program has the queue?)", err);

@@ -12,10 +12,10 @@
 #include "enforcer/kernel/ruleset.h"
 
 #include "enforcer/kernel/names.h"
+#include "enforcer/kernel/nft.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <nftables/libnftables.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,18 +148,49 @@ static void put_static(FILE *out, const char *text)
     fputs("}\n", out);
 }
 
-/* The second: the text but for the static sets. */
-static void put_rules(FILE *out, const char *text)
+/* Length of a chain's declaration up to the line that closes it. */
+static size_t chain_len(const struct declaration *d)
+{
+    const char *end = strstr(d->line, "\n  }\n");
+
+    return end ? (size_t)(end - d->line) + strlen("\n  }") : strlen(d->line);
+}
+
+/* queue0, queue1 …: their queue statement is put in by netlink. */
+static bool is_queue_chain(const char *name, size_t len)
+{
+    return len > 5 && memcmp(name, "queue", 5) == 0 && strspn(name + 5, "0123456789") == len - 5;
+}
+
+static bool keeps(const struct enf_names *kept, const struct declaration *d)
+{
+    return d->kind == ENF_KIND_CHAIN && kept && is_queue_chain(d->name, d->name_len) &&
+           enf_names_have(kept, d->name, d->name_len);
+}
+
+/* kept: the chains of the table, whose queue chains stay as they are; NULL: all rules go. */
+static void put_flush(FILE *out, const struct enf_names *kept)
+{
+    if (!kept)
+        fputs("flush table inet " ENF_TABLE "\n", out);
+    for (size_t i = 0; kept && i < kept->len; i++) {
+        if (!is_queue_chain(kept->items[i], strlen(kept->items[i])))
+            fprintf(out, "flush chain inet " ENF_TABLE " %s\n", kept->items[i]);
+    }
+}
+
+/* The second: the text but for the static sets, and the chains that stay. */
+static void put_rules(FILE *out, const char *text, const struct enf_names *kept)
 {
     struct declaration d;
     const char *from = text;
 
-    fputs("flush table inet " ENF_TABLE "\n", out);
+    put_flush(out, kept);
     for (const char *at = text; next_declaration(&at, &d);) {
-        if (!is_static(&d))
+        if (!is_static(&d) && !keeps(kept, &d))
             continue;
         fwrite(from, 1, (size_t)(d.line - from), out);
-        from = d.line + block_len(&d);
+        from = d.line + (is_static(&d) ? block_len(&d) : chain_len(&d));
     }
     fputs(from, out);
 }
@@ -286,51 +317,6 @@ static void put_deletions(FILE *out, const struct inventory *now, const char *te
     }
 }
 
-/* libnftables says on stderr that it knows no extension for the xt target of the queue, once a rule. It names
- * the variable of the C library, which may be set (glibc manual, "Standard Streams"): our own lines go past
- * it. NULL: could not be done. */
-static FILE *hush(FILE **kept)
-{
-    FILE *nowhere = fopen("/dev/null", "we");
-
-    *kept = stderr;
-    if (nowhere)
-        stderr = nowhere;
-    return nowhere;
-}
-
-static void unhush(FILE *nowhere, FILE *kept)
-{
-    if (!nowhere)
-        return;
-    stderr = kept;
-    fclose(nowhere);
-}
-
-static int run_in(struct nft_ctx *nft, const char *commands, bool dry, char **output, char **error)
-{
-    nft_ctx_buffer_output(nft);
-    nft_ctx_buffer_error(nft);
-    nft_ctx_set_dry_run(nft, dry);
-    int failed = nft_run_cmd_from_buffer(nft, commands);
-    if (failed && error)
-        *error = strdup(nft_ctx_get_error_buffer(nft));
-    if (!failed && output)
-        *output = strdup(nft_ctx_get_output_buffer(nft));
-    nft_ctx_free(nft);
-    return failed ? -EINVAL : 0;
-}
-
-static int run(const char *commands, bool dry, char **output, char **error)
-{
-    FILE *kept, *nowhere = hush(&kept);
-    struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-    int err = nft ? run_in(nft, commands, dry, output, error) : -ENOMEM;
-
-    unhush(nowhere, kept);
-    return err;
-}
-
 /* Writes commands by fn and runs them. */
 struct script {
     char *text;
@@ -350,7 +336,7 @@ static int script_run(struct script *script, bool dry, char **error)
     int err = fclose(script->out) == 0 ? 0 : -ENOMEM;
 
     if (err == 0 && script->len > 0)
-        err = run(script->text, dry, NULL, error);
+        err = enf_nft_run(script->text, dry, NULL, error);
     free(script->text);
     return err;
 }
@@ -371,7 +357,7 @@ static void tidy(struct enf_netlink *nl, const char *text, const struct inventor
     inventory_clear(&now);
 }
 
-static int load_generation(struct enf_netlink *nl, const char *text, bool dry, char **error)
+static int load_generation(struct enf_netlink *nl, const char *text, bool dry, bool keep, char **error)
 {
     struct inventory before;
     struct script script;
@@ -385,13 +371,13 @@ static int load_generation(struct enf_netlink *nl, const char *text, bool dry, c
         put_static(script.out, text);
         /* Asking takes one piece: nothing of it stays for the next. */
         if (dry)
-            put_rules(script.out, text);
+            put_rules(script.out, text, NULL);
         err = script_run(&script, dry, error);
     }
     if (err == 0 && !dry)
         err = script_begin(&script);
     if (err == 0 && !dry) {
-        put_rules(script.out, text);
+        put_rules(script.out, text, keep ? &before.names[ENF_KIND_CHAIN] : NULL);
         err = script_run(&script, false, error);
         tidy(nl, err == 0 ? text : NULL, &before);
     }
@@ -419,7 +405,7 @@ static int generation_text(struct enf_netlink *nl, const char *text, char **out)
     return err;
 }
 
-static int load(const char *text, bool dry, char **error)
+static int load(const char *text, bool dry, bool keep, char **error)
 {
     struct enf_netlink nl = {0};
     char *named = NULL;
@@ -428,7 +414,7 @@ static int load(const char *text, bool dry, char **error)
     if (err == 0)
         err = generation_text(&nl, text, &named);
     if (err == 0)
-        err = load_generation(&nl, named, dry, error);
+        err = load_generation(&nl, named, dry, keep, error);
     free(named);
     enf_netlink_close(&nl);
     return err;
@@ -436,7 +422,12 @@ static int load(const char *text, bool dry, char **error)
 
 int enf_ruleset_load(const char *text, char **error)
 {
-    return load(text, false, error);
+    return load(text, false, false, error);
+}
+
+int enf_ruleset_load_around_queues(const char *text, char **error)
+{
+    return load(text, false, true, error);
 }
 
 int enf_ruleset_load_sets(const char *text, char **error)
@@ -452,7 +443,7 @@ int enf_ruleset_load_sets(const char *text, char **error)
 
 int enf_ruleset_check(const char *text, char **error)
 {
-    return load(text, true, error);
+    return load(text, true, false, error);
 }
 
 int enf_ruleset_remove(char **error)
@@ -465,13 +456,13 @@ int enf_ruleset_remove(char **error)
     enf_netlink_close(&nl);
     if (err <= 0)
         return err;
-    return run("delete table inet " ENF_TABLE "\n", false, NULL, error);
+    return enf_nft_run("delete table inet " ENF_TABLE "\n", false, NULL, error);
 }
 
 int enf_ruleset_list(char **out, char **error)
 {
     char *text = NULL;
-    int err = run("list table inet " ENF_TABLE "\n", false, &text, error);
+    int err = enf_nft_run("list table inet " ENF_TABLE "\n", false, &text, error);
 
     if (err == 0 && !text)
         return -ENOMEM;

@@ -186,3 +186,83 @@ int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t first, uint16_t
         *out = kind;
     return err == -ENOENT ? what_is_missing(kernel) : err;
 }
+
+/* --- is the statement there? --- */
+
+struct queue_check {
+    uint16_t queue;
+    bool bypass;
+    size_t rules;
+    bool found; /* in the first rule */
+};
+
+static bool is_native(const struct nftnl_expr *expr, const struct queue_check *want)
+{
+    bool bypass = nftnl_expr_get_u16(expr, NFTNL_EXPR_QUEUE_FLAGS) & NFT_QUEUE_FLAG_BYPASS;
+
+    return strcmp(nftnl_expr_get_str(expr, NFTNL_EXPR_NAME), "queue") == 0 &&
+           nftnl_expr_get_u16(expr, NFTNL_EXPR_QUEUE_NUM) == want->queue && bypass == want->bypass;
+}
+
+static bool is_xt(const struct nftnl_expr *expr, const struct queue_check *want)
+{
+    struct xt_NFQ_info_v3 info;
+    uint32_t len = 0;
+
+    if (strcmp(nftnl_expr_get_str(expr, NFTNL_EXPR_NAME), "target") != 0)
+        return false;
+    const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME);
+    const void *data = nftnl_expr_get(expr, NFTNL_EXPR_TG_INFO, &len);
+    if (!name || strcmp(name, "NFQUEUE") != 0 || !data || len < sizeof info)
+        return false;
+    memcpy(&info, data, sizeof info);
+    return info.queuenum == want->queue && info.queues_total == 1 &&
+           info.flags == (want->bypass ? NFQ_FLAG_BYPASS : 0);
+}
+
+static int on_queue_expr(struct nftnl_expr *expr, void *data)
+{
+    struct queue_check *check = data;
+
+    check->found = is_native(expr, check) || is_xt(expr, check);
+    return -1; /* the first one says it */
+}
+
+static int on_queue_rule(const struct nlmsghdr *h, void *data)
+{
+    struct queue_check *check = data;
+    struct nftnl_rule *rule = nftnl_rule_alloc();
+
+    if (!rule)
+        return MNL_CB_ERROR;
+    if (nftnl_rule_nlmsg_parse(h, rule) == 0 && check->rules++ == 0)
+        nftnl_expr_foreach(rule, on_queue_expr, check);
+    nftnl_rule_free(rule);
+    return MNL_CB_OK;
+}
+
+static void queue_check_reset(void *data)
+{
+    struct queue_check *check = data;
+
+    check->rules = 0;
+    check->found = false;
+}
+
+int enf_kernel_queue_check(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass)
+{
+    int err = 0;
+
+    for (unsigned i = 0; err == 0 && i < workers; i++) {
+        char buf[512] = {0}, chain[32];
+        struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
+        struct queue_check check = {.queue = (uint16_t)(first + i), .bypass = bypass};
+        snprintf(chain, sizeof chain, "queue%u", i);
+        mnl_attr_put_strz(h, NFTA_RULE_TABLE, ENF_TABLE);
+        mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
+        err = enf_netlink_dump(&kernel->nl, h, on_queue_rule, queue_check_reset, &check);
+        if (err == 0 && (!check.found || check.rules != 2))
+            err = -ENOENT;
+    }
+    return err;
+}

@@ -8,9 +8,9 @@ import pathlib
 
 import pytest
 
-from craft import SYN, tcp
+from craft import SYN, flows, tcp
 from lab import HOST, TRAP
-from net import Server, Wire, attempt, connect, wait_for
+from net import Pacer, Server, Wire, attempt, connect, wait_for
 
 WORKERS = 3
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
@@ -58,12 +58,24 @@ def test_twenty_are_free(gate, family):
     assert not any(gate.is_quarantined(sub) for sub in subs)
 
 
+def settled(gate):
+    """Counters of the workers when the last connections of others have said goodbye."""
+    last = [None]
+
+    def same():
+        now = [w["queue_packets"] for w in workers(gate)]
+        unchanged, last[0] = now == last[0], now
+        return unchanged
+    wait_for("no more packets", same, step=0.3)
+    return workers(gate)
+
+
 def test_both_directions_to_one_worker(gate, family):
     """SYN, answer and data of one subscriber, to many servers, wait in one queue only."""
     server = Server(gate.lab.inet, 25, family=family)
     for _ in range(6):
         sub = gate.fresh("business", family)
-        before = workers(gate)
+        before = settled(gate)
         for number in range(1, 6):
             destination = HOST[family].rsplit("." if family == 4 else ":", 1)[0] + (":%x" if family == 6 else ".%d") % (
                 90 + number)
@@ -116,6 +128,31 @@ def test_reload_keeps_them(gate):
     gate.daemon.write(gate.daemon.config)
     gate.daemon.call("config.reload")
     assert [w["queue"] for w in workers(gate)] == [40, 41, 42]
+
+
+def test_reload_stops_no_inspected_packet(gate, family):
+    """The queue statements stay where they are: nothing meets the verdict behind them."""
+    subs = [gate.fresh("business", family) for _ in range(3)]
+    gate.daemon.config["detector"]["connection_rate"] = [{"connections": 100000, "per": "60s"}]
+    gate.daemon.write(gate.daemon.config)
+    gate.daemon.call("config.reload")
+
+    def missing():
+        return gate.daemon.call("status")["counters"]["queue_missing"]["packets"]
+
+    before = missing()
+    pacer = Pacer(gate.lab.suba, [p for s in subs for p in flows(s.address, HOST[family], 300, first_port=30000)], 2000)
+    for number in range(15):
+        gate.daemon.config["aggregate"] = f"{1 + number % 2}s"
+        gate.daemon.config["smarthosts"][0]["name"] = f"smarthost{number}"
+        gate.daemon.config["quarantine"]["never"] = [f"192.0.2.{200 + number}"]
+        gate.daemon.write(gate.daemon.config)
+        gate.daemon.call("config.reload")
+    sent = pacer.stop()
+    assert sent > 100 and missing() == before
+    gate.daemon.config["detector"]["connection_rate"] = [{"connections": 20, "per": "60s"}]
+    gate.daemon.write(gate.daemon.config)
+    gate.daemon.call("config.reload")
 
 
 @contextlib.contextmanager

@@ -103,3 +103,6 @@ const char *enf_kernel_queue_name(enum enf_kernel_queue kind);
  * has neither. */
 int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass,
                              enum enf_kernel_queue *out);
+/* 0 where each of these chains begins with that statement, alone before its verdict; -ENOENT where one does
+ * not. */
+int enf_kernel_queue_check(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass);

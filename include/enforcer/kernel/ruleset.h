@@ -86,6 +86,11 @@ int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out);
  * -ENOMEM, -errno of netlink. Must not run in two threads at once. */
 int enf_ruleset_load(const char *text, char **error);
 
+/* The same, but the chains queue0, queue1 … that the table has stay as they are, with the queue statements in
+ * them: no packet meets the verdict behind a statement that is not there yet. Only where neither queues nor
+ * fail mode change, and enf_kernel_queue_check says that the statements are there. */
+int enf_ruleset_load_around_queues(const char *text, char **error);
+
 /* Only table and sets, no chain: for filling the quarantine before the first rule is in force. */
 int enf_ruleset_load_sets(const char *text, char **error);
 

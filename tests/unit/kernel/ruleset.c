@@ -293,8 +293,8 @@ static void look_at(const char *what, const char *text, bool observe)
 struct choice {
     bool observe, stateless, drop_25, automatic, fail_open, subscriber, upstream, bogons, relays;
     enum enf_ruleset_antispoof antispoof;
-    unsigned groups;
-    uint16_t workers; /* bits: block, inspect, observe */
+    unsigned groups; /* bits: block, inspect, observe */
+    uint16_t workers;
 };
 
 static void bed_choice(struct bed *bed, const struct choice *c)
