@@ -1,6 +1,6 @@
 # Tests, lint, fuzzing: what CONTRIBUTING.md describes. SPDX-License-Identifier: GPL-2.0-or-later
 C_FILES = $(shell git ls-files 'enforcer/*.c' 'tools/*.c' 2>/dev/null)
-C_TEXT  = $(shell git ls-files 'enforcer/*.[ch]' 'include/*.h' 'tools/*.[ch]' 'tests/unit/*.[ch]' 'tests/fuzz/*.c' 2>/dev/null)
+C_TEXT  = $(shell git ls-files 'enforcer/*.[ch]' 'include/*.h' 'tools/*.[ch]' 'tests/unit/*.[ch]' 'tests/fuzz/*.c' 'tests/bench/*.[ch]' 2>/dev/null)
 LINT_STAMP := $(BUILD)/lint
 
 # One file once: only what changed since it was clean is looked at again.
@@ -63,18 +63,11 @@ fuzz: fuzz-build
 	  grep -E 'number_of_executed|new_units' $(BUILD)/fuzz/$$f.log; \
 	done
 
-.PHONY: bench
-bench: all
-	@mkdir -p $(BUILD)/bench
-	$(CC) $(CPPFLAGS) -std=c11 -O2 -g -o $(BUILD)/bench/detector tests/bench/detector.c \
-	  -Wl,--start-group $(call rooms_libs,detect inspect core) -Wl,--end-group $(call rooms_ldlibs,core) -lm
-	$(BUILD)/bench/detector
-
 # --- what the machine must have ----------------------------------------------------------------------------------
 BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-dev libnetfilter-queue-dev \
   libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
-  python3 python3-pytest python3-scapy perl git kmod jq conntrack socat \
+  python3 python3-pytest python3-scapy perl git kmod jq conntrack socat iptables iperf3 \
   curl openssl libnet-ssleay-perl
 .PHONY: deps
 deps:

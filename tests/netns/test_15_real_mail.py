@@ -118,7 +118,7 @@ def test_large(world, family, server, record_property):
     record_property("seconds", seconds)
     print(f"100 MB to {server}, IPv{family}: {seconds:.1f} s, {read} of {sum(sent)} packets came to the daemon")
     assert sent[0] > 1000, "it went through the gateway"
-    assert 20 < read <= 40
+    assert 20 < read <= 41  # the SYN, and 20 packets of each direction
 
 
 @pytest.mark.parametrize("server", SERVERS)

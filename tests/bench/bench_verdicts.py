@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""NFQUEUE: verdicts a second at overload, and what is lost at a steady rate. The daemon reads, counts and judges each
+packet; the loops it is compared with read nothing."""
+import time
+
+import measure
+from bed import LAST, PROGRAMS, Bed, cpu_seconds, wait_for
+from product import Daemon, config
+
+PACED = 150_000  # SYNs a second
+PORTS = 16384    # of each source: every SYN is a new flow, as in a real flood
+BURST = 3_000    # of them at once: what a network card hands over after 20 ms of interrupt moderation, or a stalled CPU
+
+
+def simple_rule(bed):
+    """Port 25 of the forward hook to queue 0, as documentation has it."""
+    bed.run("gateway", "iptables-nft", "-A", "FORWARD", "-p", "tcp", "--dport", "25", "-j", "NFQUEUE", "--queue-num", "0",
+            "--queue-bypass")
+
+
+def same_rules(bed):
+    """The daemon's rules, without the daemon."""
+    Daemon(bed, config(bed, "inspect")).install()
+    bed.run("gateway", PROGRAMS / "queue_rule", "0")
+
+
+def loop(name, rules=simple_rule):
+    def start(bed):
+        rules(bed)
+        with open("/dev/null", "w", encoding="ascii") as null:
+            return bed.start("gateway", PROGRAMS / name, "0", cpu=LAST, stdout=null)
+    return start
+
+
+def daemon(detector=None):
+    return lambda bed: Daemon(bed, config(bed, "inspect", detector), cpu=LAST).start().proc
+
+
+def daemon_simple(bed):
+    """The daemon's loop without its rules: it notices and repairs that after 5 s, and the run is over before."""
+    proc = daemon()(bed)
+    bed.run("gateway", "nft", "delete", "table", "inet", "enforcer")
+    simple_rule(bed)
+    return proc
+
+
+CONSUMERS = {
+    "daemon": daemon(),
+    "daemon, simple rule": daemon_simple,
+    "daemon, convicting": daemon({}),
+    "batched loop": loop("queue_loop"),
+    "batched loop, same rules": loop("queue_loop", same_rules),
+    "documented example": loop("queue_example"),
+    "documented example, same rules": loop("queue_example", same_rules),
+}
+
+
+def one(consumer, o, rate=0, burst=1):
+    """One run: a fresh bed, half a second of warming up, then the kernel's counters over some seconds."""
+    with Bed() as bed:
+        bed.sink(25)
+        proc = CONSUMERS[consumer](bed)
+        wait_for("the queue to be bound", lambda: bed.queues()["queues"] > 0)
+        warm = 0.5
+        generator = bed.generate(o.seconds + 2 * warm, rate, mode=o.mode, b=burst, o=PORTS)
+        time.sleep(warm)
+        before, passed, cpu, began = bed.queues(), bed.arrived(), cpu_seconds(proc), time.monotonic()
+        time.sleep(o.seconds)
+        after, took = bed.queues(), time.monotonic() - began
+        passed, cpu = bed.arrived() - passed, cpu_seconds(proc) - cpu
+        offered = bed.generated(generator)
+        done = {k: (after[k] - before[k]) / took for k in ("verdicts", "full", "unread")}
+        return {**done, "forwarded": passed / took, "cpu": cpu / took, "offered": offered,
+                "lost_share": 1 - min(done["verdicts"] / (rate or offered), 1)}
+
+
+def run(o):
+    over = measure.alternate({n: (lambda n=n: one(n, o)) for n in CONSUMERS}, o.rounds)
+
+    def row(what, of, to, target=None):
+        return measure.compare("verdicts", what, over, of, to, "verdicts", target)
+
+    yield row("SYNs at overload, the loop alone: one simple rule for all", "daemon, simple rule", "batched loop", 0.80)
+    yield row("the same", "daemon, simple rule", "documented example", 1.9)
+    yield row("the same, and the daemon with all its rules of `inspect`", "daemon", "batched loop", 0.80)
+    yield row("the same", "daemon", "documented example", 1.9)
+    yield row("all with the daemon's rules", "daemon", "batched loop, same rules")
+    yield row("the same", "daemon", "documented example, same rules")
+    yield row("with the default limits: all are convicted", "daemon, convicting", "batched loop, same rules")
+    yield row("for the scale", "batched loop", "documented example")
+    yield row("for the scale: what the rules cost", "batched loop, same rules", "batched loop")
+    for how, burst in (("evenly", 1), (f"in bursts of {BURST:,}", BURST)):
+        names = ("daemon", "batched loop", "documented example")
+        paced = measure.alternate({n: (lambda n=n, b=burst: one(n, o, PACED, b)) for n in names}, o.rounds, 1.0)
+        for name in names:
+            lost = measure.median(paced[name], "lost_share")
+            yield measure.plain("verdicts", f"{PACED:,} SYN/s {how}: {name}", lost, f"{lost:.1%} not answered",
+                                target=0.005 if name == "daemon" else None, better=-1, runs=o.rounds,
+                                noisy=sum(r["noisy"] for r in paced[name]))
