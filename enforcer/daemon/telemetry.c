@@ -208,12 +208,13 @@ void enf_telemetry_away(struct enf_daemon *d)
     if (enf_kernel_read_counters(d->kernel, note_offered, offered) < 0)
         return;
     enf_telemetry_rebase(d);
-    if (enf_store_setting_get(d->store, SETTING, text, sizeof text) != 1)
-        return;
-    uint64_t before = strtoull(text, NULL, 10), now = sum(offered);
+    bool known = enf_store_setting_get(d->store, SETTING, text, sizeof text) == 1;
+    uint64_t before = known ? strtoull(text, NULL, 10) : UINT64_MAX, now = sum(offered);
     d->telemetry.saved_offered = before;
-    if (now <= before) /* nothing came, or the table is a new one */
+    if (now <= before) { /* nothing came, or the table is a new one: the next start needs its number */
+        enf_telemetry_save(d);
         return;
+    }
     struct enf_event event = {.action = ENF_EVENT_TELEMETRY_LOST, .outcome = ENF_OUTCOME_FAILURE};
     event.count = now - before;
     snprintf(event.reason, sizeof event.reason,
