@@ -197,9 +197,9 @@ def tricks(src, dst, sport, dport):
         yield from v6_tricks(src, dst, sport, dport)
 
 
-def flows(src, dst, count, dport=25, first_port=1024, flags=SYN, seq=1):
+def flows(src, dst, count, dport=25, first_port=1024, flags=SYN, seq=1, data=b""):
     """count packets that differ in source port and, from the 60,000th on, in sequence number; quickly made."""
-    base = bytearray(tcp(src, dst, 0, dport, flags, seq=0))
+    base = bytearray(tcp(src, dst, 0, dport, flags, seq=0, data=data))
     at = 20 if family(src) == 4 else 40
     check = int.from_bytes(base[at + 16:at + 18], "big")
     for number in range(count):

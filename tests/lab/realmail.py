@@ -107,9 +107,9 @@ class RealMail:
         return log
 
     def essentials(self, family):
-        """One letter by each client, a queue run, and the three ports."""
-        sub = self.gate.fresh("business", family)
+        """One letter by each client, of a subscriber each, a queue run, and the three ports."""
         for number, client in enumerate(CLIENTS):
+            sub = self.gate.fresh("business", family)
             server = list(SERVERS)[number % 2]
             self.send(client, sub, server, self.letter(client))
             self.send(client, sub, server, self.letter(client), tls="starttls")
