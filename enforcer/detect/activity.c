@@ -37,9 +37,10 @@ struct keep keep_of(const struct enf_detector_settings *settings)
     }
     keep.prints = (struct prints_rule){.young_ms = (uint32_t)ENF_RETRANSMISSION_MS,
                                        .max = clamp_prints(keep.stamps - 1)};
-    keep.silence_ms = keep.longest_ms;
-    if (keep.silence_ms < ENF_RETRANSMISSION_MS)
-        keep.silence_ms = (uint32_t)ENF_RETRANSMISSION_MS;
+    keep.recent_ms = keep.longest_ms;
+    if (keep.recent_ms < ENF_RETRANSMISSION_MS)
+        keep.recent_ms = (uint32_t)ENF_RETRANSMISSION_MS;
+    keep.silence_ms = keep.recent_ms;
     if (settings->sequential.enabled && keep.silence_ms < ENF_SEQUENTIAL_PERIOD_MS)
         keep.silence_ms = (uint32_t)ENF_SEQUENTIAL_PERIOD_MS;
     return keep;
@@ -86,9 +87,9 @@ static void ring_free(struct subscriber *subscriber, struct budget *budget)
     subscriber->ring = NULL;
 }
 
-static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
+/* Into one of another size, which is enough. */
+static bool ring_move(struct subscriber *subscriber, struct budget *budget, uint32_t capacity)
 {
-    uint8_t capacity = subscriber->ring ? (uint8_t)(subscriber->capacity * 2) : RING_MIN;
     struct ring *ring = budget_alloc(budget, ring_size(capacity));
     if (!ring)
         return false;
@@ -100,9 +101,41 @@ static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
         ring->at[i] = *at(subscriber, i);
     ring_free(subscriber, budget);
     subscriber->ring = ring;
-    subscriber->capacity = capacity;
+    subscriber->capacity = (uint8_t)capacity;
     subscriber->first = 0;
     return true;
+}
+
+static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
+{
+    return ring_move(subscriber, budget, subscriber->ring ? subscriber->capacity * 2U : RING_MIN);
+}
+
+/* Drops what nobody will ask for any more: what is not recent and says nothing in the running test. Gives
+ * memory back where little is left. */
+static void ring_tidy(struct subscriber *subscriber, struct budget *budget, uint64_t now_ms,
+                      uint32_t recent_ms)
+{
+    uint32_t weighed = subscriber->ring->sequential.observations;
+    uint32_t kept = subscriber->len; /* from here to the end */
+    for (uint32_t i = subscriber->len; i-- > 0;) {
+        const struct connection *connection = at(subscriber, i);
+        bool recent = now_ms - connection->time_ms < recent_ms;
+        bool says = connection->weight != ENF_SEQUENTIAL_NONE && weighed > 0;
+        if (!recent && !says)
+            continue;
+        weighed -= says;
+        kept--;
+        if (kept != i)
+            *at(subscriber, kept) = *connection;
+    }
+    subscriber->first = (uint8_t)((subscriber->first + kept) & (subscriber->capacity - 1U));
+    subscriber->len = (uint8_t)(subscriber->len - kept);
+    uint32_t capacity = subscriber->capacity;
+    while (capacity > RING_MIN && subscriber->len <= capacity / 4)
+        capacity /= 2;
+    if (capacity < subscriber->capacity)
+        (void)ring_move(subscriber, budget, capacity);
 }
 
 bool activity_hold(struct subscriber *subscriber, struct budget *budget)
@@ -150,13 +183,24 @@ static bool many_add(struct many *many, const struct activity_context *context,
            whole;
 }
 
+static uint32_t recent_of(const struct subscriber *subscriber, const struct activity_context *context)
+{
+    uint32_t count = 0;
+    while (count < subscriber->len &&
+           subscriber->last_ms - activity_at(subscriber, subscriber->len - 1U - count)->time_ms <
+               context->keep->recent_ms)
+        count++;
+    return count;
+}
+
 static bool many_start(struct subscriber *subscriber, const struct activity_context *context)
 {
     struct many *many = budget_alloc(context->budget, sizeof(*many));
     if (!many)
         return false;
     bool whole = true;
-    for (uint32_t i = 0; i < subscriber->len; i++) {
+    /* All that is recent: what was used up as well, its retransmissions may still come. */
+    for (uint32_t i = subscriber->len - recent_of(subscriber, context); i < subscriber->len; i++) {
         const struct connection *connection = at(subscriber, i);
         prints_seen(&many->prints, context->budget, connection->print, (uint32_t)connection->time_ms,
                     &context->keep->prints);
@@ -175,25 +219,43 @@ bool activity_is_retransmission(struct subscriber *subscriber, const struct acti
     if (subscriber->many)
         return prints_seen(&subscriber->many->prints, context->budget, connection->print,
                            (uint32_t)connection->time_ms, &context->keep->prints);
-    for (uint32_t i = 0; i < subscriber->len; i++) {
+    for (uint32_t i = subscriber->len; i-- > 0;) {
         const struct connection *before = at(subscriber, i);
-        if (before->print == connection->print &&
-            connection->time_ms - before->time_ms < ENF_RETRANSMISSION_MS)
+        if (connection->time_ms - before->time_ms >= ENF_RETRANSMISSION_MS)
+            break;
+        if (before->print == connection->print)
             return true;
     }
     return false;
+}
+
+static void many_free(struct subscriber *subscriber, struct budget *budget)
+{
+    if (!subscriber->many)
+        return;
+    stamps_clear(&subscriber->many->stamps, budget);
+    prints_clear(&subscriber->many->prints, budget);
+    destinations_clear(&subscriber->many->destinations, budget);
+    budget_free(budget, subscriber->many, sizeof(*subscriber->many));
+    subscriber->many = NULL;
+}
+
+/* Whoever had many connections, and none lately, has few again. */
+static void calm_down(struct subscriber *subscriber, const struct activity_context *context, uint64_t now_ms)
+{
+    if (subscriber->len > 0 && now_ms - activity_newest(subscriber)->time_ms < context->keep->recent_ms)
+        return;
+    many_free(subscriber, context->budget);
+    ring_tidy(subscriber, context->budget, now_ms, context->keep->recent_ms);
 }
 
 bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
                   const struct connection *connection)
 {
     bool whole = true;
-    if (!subscriber->many) {
-        while (subscriber->len > 0 &&
-               connection->time_ms - at(subscriber, 0)->time_ms >= context->keep->silence_ms)
-            ring_drop_oldest(subscriber);
-        if (subscriber->len < FEW_MAX)
-            return ring_push(subscriber, context->budget, connection, FEW_MAX);
+    if (subscriber->many)
+        calm_down(subscriber, context, connection->time_ms);
+    if (!subscriber->many && recent_of(subscriber, context) >= FEW_MAX) {
         whole = many_start(subscriber, context);
         if (subscriber->many)
             prints_seen(&subscriber->many->prints, context->budget, connection->print,
@@ -201,7 +263,9 @@ bool activity_add(struct subscriber *subscriber, const struct activity_context *
     }
     if (subscriber->many)
         whole &= many_add(subscriber->many, context, connection);
-    whole &= ring_push(subscriber, context->budget, connection, subscriber->many ? ENF_RECENT_MAX : FEW_MAX);
+    else if (subscriber->ring && subscriber->len == subscriber->capacity)
+        ring_tidy(subscriber, context->budget, connection->time_ms, context->keep->recent_ms);
+    whole &= ring_push(subscriber, context->budget, connection, ENF_RECENT_MAX);
     return whole;
 }
 
@@ -211,13 +275,12 @@ void activity_prefetch(const struct subscriber *subscriber)
         __builtin_prefetch(subscriber->many, 1);
     if (!subscriber->ring)
         return;
-    /* Of few all are looked at, of many only the next place is written. */
-    uint32_t lines = subscriber->many ? 1 : subscriber->capacity;
-    uint32_t start =
-        subscriber->many ? (subscriber->first + subscriber->len) & (subscriber->capacity - 1U) : 0;
+    /* The test, the newest, and the place of the next. */
+    const struct connection *next =
+        &subscriber->ring->at[(subscriber->first + subscriber->len) & (subscriber->capacity - 1U)];
     __builtin_prefetch(&subscriber->ring->sequential, 1);
-    for (uint32_t i = 0; i < lines; i += 2)
-        __builtin_prefetch(&subscriber->ring->at[start + i], 1);
+    __builtin_prefetch(next, 1);
+    __builtin_prefetch(next - 2, 0);
 }
 
 void activity_prefetch_many(const struct subscriber *subscriber)
@@ -254,11 +317,5 @@ void activity_clear(struct subscriber *subscriber, struct budget *budget)
     subscriber->capacity = 1;
     subscriber->first = 0;
     subscriber->len = 0;
-    if (!subscriber->many)
-        return;
-    stamps_clear(&subscriber->many->stamps, budget);
-    prints_clear(&subscriber->many->prints, budget);
-    destinations_clear(&subscriber->many->destinations, budget);
-    budget_free(budget, subscriber->many, sizeof(*subscriber->many));
-    subscriber->many = NULL;
+    many_free(subscriber, budget);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is remembered of one subscriber, in three sizes: one connection inside its slot; a ring of up to
- * FEW_MAX connections, in which everything is found by looking through it; beyond that a structure for each
- * question, and the ring goes on as the evidence of the last connections. Most subscribers never leave the
- * first two. */
+/* What is remembered of one subscriber, in three sizes: one connection inside its slot; a ring of connections
+ * of which up to FEW_MAX lie in the longest window, in which everything is found by looking through those;
+ * beyond that a structure for each question, until the subscriber was silent for that window. The ring goes
+ * on as the evidence of the last connections. Most subscribers never leave the first two. */
 #pragma once
 
 #include "enforcer/detect/budget.h"
@@ -35,6 +35,7 @@ struct many {
 /* What the settings of a subscriber ask to be kept; cheap to make anew for each observation. */
 struct keep {
     uint32_t longest_ms; /* of all windows */
+    uint32_t recent_ms;  /* that, or the time in which retransmissions are known */
     uint32_t silence_ms; /* after which nothing counts: that, the time in which retransmissions are known, or
                             the period of the sequential test */
     uint32_t stamps;     /* connections: the largest limit and one */
@@ -65,6 +66,8 @@ bool activity_hold(struct subscriber *subscriber, struct budget *budget);
 
 /* The i-th connection of the ring, 0 being the oldest. */
 const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i);
+/* How many of the last ones lie in the window and were not used up by a conviction. */
+uint32_t activity_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms);
 /* The one accounted last, and the one before it: there must be so many. */
 struct connection *activity_newest(struct subscriber *subscriber);
 struct connection *activity_before_newest(struct subscriber *subscriber);

@@ -2,8 +2,7 @@
 /* What a subscriber's memory says about windows. */
 #include "enforcer/detect/activity.h"
 
-/* The connections of the ring that lie in the window and count are its last ones. How many. */
-static uint32_t few_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
+uint32_t activity_within(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
 {
     uint32_t count = 0;
     while (count < subscriber->len) {
@@ -31,7 +30,7 @@ uint32_t activity_connections(const struct subscriber *subscriber, uint64_t now_
         return 0;
     if (subscriber->many)
         return stamps_count(&subscriber->many->stamps, (uint32_t)now_ms, (uint32_t)per_ms);
-    return few_within(subscriber, now_ms, per_ms);
+    return activity_within(subscriber, now_ms, per_ms);
 }
 
 uint32_t activity_destinations(const struct subscriber *subscriber, uint64_t now_ms, uint64_t per_ms)
@@ -41,7 +40,7 @@ uint32_t activity_destinations(const struct subscriber *subscriber, uint64_t now
     if (subscriber->many)
         return destinations_count(&subscriber->many->destinations, (uint32_t)now_ms, (uint32_t)per_ms);
     uint32_t count = 0;
-    for (uint32_t i = subscriber->len - few_within(subscriber, now_ms, per_ms); i < subscriber->len; i++)
+    for (uint32_t i = subscriber->len - activity_within(subscriber, now_ms, per_ms); i < subscriber->len; i++)
         count += is_last_to_destination(subscriber, i);
     return count;
 }
@@ -51,14 +50,15 @@ bool activity_connections_exceed(const struct subscriber *subscriber, uint64_t p
     if (subscriber->many)
         return stamps_exceed(&subscriber->many->stamps, (uint32_t)subscriber->last_ms, (uint32_t)per_ms,
                              limit);
-    return subscriber->len > limit && few_within(subscriber, subscriber->last_ms, per_ms) > limit;
+    return subscriber->len > limit && activity_within(subscriber, subscriber->last_ms, per_ms) > limit;
 }
 
 bool activity_destinations_exceed(const struct subscriber *subscriber, uint64_t per_ms, uint32_t limit)
 {
     if (subscriber->many)
         return subscriber->many->destinations.len > limit;
-    return subscriber->len > limit && activity_destinations(subscriber, subscriber->last_ms, per_ms) > limit;
+    return subscriber->len > limit && activity_within(subscriber, subscriber->last_ms, per_ms) > limit &&
+           activity_destinations(subscriber, subscriber->last_ms, per_ms) > limit;
 }
 
 uint32_t activity_size(const struct subscriber *subscriber)
@@ -71,7 +71,7 @@ static uint32_t copy_few(const struct subscriber *subscriber, uint64_t per_ms, u
 {
     uint32_t total = activity_destinations(subscriber, subscriber->last_ms, per_ms);
     uint32_t skip = total > max ? total - max : 0;
-    uint32_t first = subscriber->len - few_within(subscriber, subscriber->last_ms, per_ms);
+    uint32_t first = subscriber->len - activity_within(subscriber, subscriber->last_ms, per_ms);
     for (uint32_t i = first; i < subscriber->len; i++) {
         if (!is_last_to_destination(subscriber, i))
             continue;

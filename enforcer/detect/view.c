@@ -4,6 +4,9 @@
 
 #include <errno.h>
 
+/* Of who has few connections, in a list of all subscribers: their settings are not at hand there. */
+#define FEW_WINDOW_MS (3600ULL * 1000)
+
 static void show_sequential(struct enf_detector *det, const struct subscriber *subscriber,
                             const struct enf_sequential_settings *settings, uint64_t now_ms,
                             struct enf_detector_view *out)
@@ -69,7 +72,7 @@ static void summarise(const struct subscriber *subscriber, struct enf_detector_t
     /* Those of many connections are what the last one left there: a count would walk over them. */
     out->destinations = subscriber->many
                             ? subscriber->many->destinations.len
-                            : activity_destinations(subscriber, subscriber->last_ms, subscriber->keep_ms);
+                            : activity_destinations(subscriber, subscriber->last_ms, FEW_WINDOW_MS);
 }
 
 int enf_detector_each(const struct enf_detector *det,

@@ -89,10 +89,11 @@ static void watch(void *ctx, const struct enf_smtp_facts *facts)
     tell_helo(w, facts);
     tell_once(w, TOLD_RECIPIENTS, facts->rcpt_max >= ENF_MANY_RECIPIENTS, ENF_OBSERVATION_RECIPIENTS,
               facts->rcpt_max);
+    /* Before what it explains. */
+    tell_once(w, TOLD_BLOCKLISTED, facts->refused_listed, ENF_OBSERVATION_BLOCKLISTED, 0);
     tell_once(w, TOLD_ACCEPTED, rcpt[ENF_SMTP_CLASS_2], ENF_OBSERVATION_ACCEPTED, 0);
     tell_once(w, TOLD_REFUSED, rcpt[ENF_SMTP_CLASS_5], ENF_OBSERVATION_REFUSED, 0);
     tell_once(w, TOLD_DEFERRED, deferred(facts), ENF_OBSERVATION_DEFERRED, 0);
-    tell_once(w, TOLD_BLOCKLISTED, facts->refused_listed, ENF_OBSERVATION_BLOCKLISTED, 0);
     tell_once(w, TOLD_NOT_SMTP, facts->protocol > ENF_SMTP_PROTOCOL_SMTP, ENF_OBSERVATION_NOT_SMTP,
               facts->protocol);
     tell_once(w, TOLD_END, facts->quit, ENF_OBSERVATION_END, 1);
