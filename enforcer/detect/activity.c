@@ -132,7 +132,7 @@ static void ring_tidy(struct subscriber *subscriber, struct budget *budget, uint
     subscriber->first = (uint8_t)((subscriber->first + kept) & (subscriber->capacity - 1U));
     subscriber->len = (uint8_t)(subscriber->len - kept);
     uint32_t capacity = subscriber->capacity;
-    while (capacity > RING_MIN && subscriber->len <= capacity / 4)
+    while (capacity > RING_MIN && subscriber->len <= capacity / 8)
         capacity /= 2;
     if (capacity < subscriber->capacity)
         (void)ring_move(subscriber, budget, capacity);
@@ -186,6 +186,8 @@ static bool many_add(struct many *many, const struct activity_context *context,
 static uint32_t recent_of(const struct subscriber *subscriber, const struct activity_context *context)
 {
     uint32_t count = 0;
+    if (context->quiet_ms >= context->keep->recent_ms)
+        return 0;
     while (count < subscriber->len &&
            subscriber->last_ms - activity_at(subscriber, subscriber->len - 1U - count)->time_ms <
                context->keep->recent_ms)
@@ -219,6 +221,8 @@ bool activity_is_retransmission(struct subscriber *subscriber, const struct acti
     if (subscriber->many)
         return prints_seen(&subscriber->many->prints, context->budget, connection->print,
                            (uint32_t)connection->time_ms, &context->keep->prints);
+    if (context->quiet_ms >= ENF_RETRANSMISSION_MS)
+        return false;
     for (uint32_t i = subscriber->len; i-- > 0;) {
         const struct connection *before = at(subscriber, i);
         if (connection->time_ms - before->time_ms >= ENF_RETRANSMISSION_MS)
@@ -275,12 +279,16 @@ void activity_prefetch(const struct subscriber *subscriber)
         __builtin_prefetch(subscriber->many, 1);
     if (!subscriber->ring)
         return;
-    /* The test, the newest, and the place of the next. */
-    const struct connection *next =
-        &subscriber->ring->at[(subscriber->first + subscriber->len) & (subscriber->capacity - 1U)];
-    __builtin_prefetch(&subscriber->ring->sequential, 1);
-    __builtin_prefetch(next, 1);
-    __builtin_prefetch(next - 2, 0);
+    /* The test, the newest ones, and the place of the next: each may lie across two lines. */
+    const struct ring *ring = subscriber->ring;
+    uint32_t next = subscriber->first + subscriber->len;
+    __builtin_prefetch(&ring->sequential, 1);
+    __builtin_prefetch((const char *)(&ring->sequential + 1) - 1, 1);
+    for (uint32_t back = 0; back < 3; back++) {
+        const struct connection *place = &ring->at[(next - back) & (subscriber->capacity - 1U)];
+        __builtin_prefetch(place, 1);
+        __builtin_prefetch((const char *)(place + 1) - 1, 1);
+    }
 }
 
 void activity_prefetch_many(const struct subscriber *subscriber)

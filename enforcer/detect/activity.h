@@ -50,6 +50,7 @@ struct activity_context {
     struct budget *budget;
     const struct keep *keep;
     uint64_t seed;
+    uint64_t quiet_ms; /* of the subscriber, before this observation: saves looking at what is older */
 };
 
 /* True where the connection was seen before. Remembers it for the next time where there is a memory for that

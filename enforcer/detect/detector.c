@@ -123,6 +123,29 @@ bool enf_detector_reset_some(struct enf_detector *det, const struct enf_prefix *
     return *cursor < det->table.used;
 }
 
+/* How suspicious: floor(log2(connections remembered)), or what the sequential test says; the convicted above
+ * all. */
+static uint8_t level_of(const struct subscriber *subscriber)
+{
+    uint8_t level = 0;
+    if (subscriber->conviction)
+        return TABLE_LEVEL_CONVICTED;
+    for (uint32_t n = activity_size(subscriber); n > 1 && level < TABLE_LEVEL_CONVICTED - 1; n /= 2)
+        level++;
+    /* Whoever holds memory must be found where memory is looked for. */
+    if (level == 0 && subscriber->ring)
+        level = 1;
+    uint8_t weight = weigh_level(subscriber);
+    return weight > level ? weight : level;
+}
+
+static void lower_level(struct enf_detector *det, struct subscriber *subscriber)
+{
+    uint8_t level = level_of(subscriber);
+    if (level < subscriber->level)
+        table_set_level(&det->table, subscriber, level);
+}
+
 /* A convicted one keeps its slot and its conviction for people who ask, but no counters. */
 static bool expire(struct enf_detector *det, struct subscriber *subscriber, uint64_t now_ms)
 {
@@ -147,8 +170,12 @@ size_t enf_detector_forget_idle(struct enf_detector *det, uint64_t now_ms, size_
         if (det->idle_cursor >= det->table.used)
             det->idle_cursor = 0;
         struct subscriber *subscriber = table_at(&det->table, det->idle_cursor++);
-        if (subscriber && expire(det, subscriber, now_ms))
+        if (!subscriber)
+            continue;
+        if (expire(det, subscriber, now_ms))
             forgotten++;
+        else
+            lower_level(det, subscriber);
     }
     return forgotten;
 }
@@ -293,22 +320,11 @@ static struct conviction *fresh_head(struct enf_detector *det)
     return &det->scratch.conviction;
 }
 
-static void update_level(struct enf_detector *det, struct subscriber *subscriber)
+/* Moving down waits for lower_level: a move touches the memory of two others. */
+static void raise_level(struct enf_detector *det, struct subscriber *subscriber)
 {
-    uint8_t level = 0;
-    if (subscriber->conviction) {
-        level = TABLE_LEVEL_CONVICTED;
-    } else {
-        for (uint32_t n = activity_size(subscriber); n > 1 && level < TABLE_LEVEL_CONVICTED - 1; n /= 2)
-            level++;
-        /* Whoever holds memory must be found where memory is looked for. */
-        if (level == 0 && subscriber->ring)
-            level = 1;
-        uint8_t weight = weigh_level(subscriber);
-        if (weight > level)
-            level = weight;
-    }
-    if (level != subscriber->level)
+    uint8_t level = level_of(subscriber);
+    if (level > subscriber->level)
         table_set_level(&det->table, subscriber, level);
 }
 
@@ -349,7 +365,7 @@ static int conclude(struct enf_detector *det, struct subscriber *subscriber,
         convict(det, subscriber, obs, connection, now_ms, out);
     else if (crossed)
         suspect(det, subscriber, obs, now_ms, out);
-    update_level(det, subscriber);
+    raise_level(det, subscriber);
     stay_within_bytes(det, subscriber);
     return crossed;
 }
@@ -382,7 +398,8 @@ static int feed_connection(struct enf_detector *det, const struct enf_observatio
     struct keep keep = keep_of(settings);
     uint64_t before_ms = subscriber->last_ms;
     struct connection connection = connection_of(det, obs, advance(det, subscriber, obs->time_ms, &keep));
-    struct activity_context context = {&det->budget, &keep, det->seed};
+    uint64_t quiet_ms = connection.time_ms - before_ms;
+    struct activity_context context = {&det->budget, &keep, det->seed, quiet_ms};
     if (activity_is_retransmission(subscriber, &context, &connection)) {
         count(&subscriber->retransmissions, true);
         det->stats.retransmissions++;
@@ -394,9 +411,9 @@ static int feed_connection(struct enf_detector *det, const struct enf_observatio
     judge(subscriber, obs, settings, head);
     const struct enf_sequential_rules *rules = weigher_rules(&det->weigher, &settings->sequential);
     if (rules && settings->sequential.model == ENF_SEQUENTIAL_LINE)
-        weigh(subscriber, rules, &settings->sequential, head);
+        weigh(subscriber, rules, &settings->sequential, &obs->destination, head);
     else if (rules)
-        account_conduct(det, subscriber, obs, connection.time_ms - before_ms, rules, settings, head);
+        account_conduct(det, subscriber, obs, quiet_ms, rules, settings, head);
     return conclude(det, subscriber, obs, &connection, connection.time_ms, out);
 }
 

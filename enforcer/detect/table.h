@@ -26,7 +26,7 @@ enum {
 /* Two cache lines. Who came once needs nothing else; activity.h tells how more is kept. */
 struct subscriber {
     _Alignas(64) struct enf_prefix key;
-    uint8_t level; /* which list: floor(log2(connections remembered)), or TABLE_LEVEL_CONVICTED */
+    uint8_t level; /* which list; see detector.c. May be too high until the next look for silent ones */
     uint8_t flags;
     uint8_t capacity; /* of the ring of connections: a power of two; 1 is `only` */
     uint8_t first;

@@ -27,12 +27,12 @@ const struct enf_sequential_rules *weigher_rules(struct weigher *weigher,
 
 static enum enf_sequential_result step(struct subscriber *subscriber,
                                        const struct enf_sequential_rules *rules,
-                                       struct connection *connection, struct enf_sequential_step *out)
+                                       struct connection *connection, const struct enf_addr *destination,
+                                       struct enf_sequential_step *out)
 {
     struct enf_sequential *state = &subscriber->ring->sequential;
-    struct enf_addr destination = address_unpack(connection->destination);
     enum enf_sequential_result result =
-        enf_sequential_connection(state, rules, &destination, connection->time_ms, out);
+        enf_sequential_connection(state, rules, destination, connection->time_ms, out);
     connection->weight = (uint8_t)out->kind;
     /* Forgeable evidence that speaks for the host proves nothing against it. */
     if (result == ENF_SEQUENTIAL_CONTINUE && out->step > 0 && (connection->flags & CONNECTION_FORGEABLE))
@@ -41,7 +41,8 @@ static enum enf_sequential_result step(struct subscriber *subscriber,
 }
 
 void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rules,
-           const struct enf_sequential_settings *settings, struct conviction *head)
+           const struct enf_sequential_settings *settings, const struct enf_addr *destination,
+           struct conviction *head)
 {
     struct enf_sequential_step last;
     struct connection *connection = activity_newest(subscriber);
@@ -53,12 +54,14 @@ void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rul
     }
     if (subscriber->ring->sequential.tests == 0 && subscriber->len == 2) {
         struct connection *first = activity_before_newest(subscriber);
+        struct enf_addr before = address_unpack(first->destination);
         if (!(first->flags & CONNECTION_SPENT))
-            (void)step(subscriber, rules, first, &last);
+            (void)step(subscriber, rules, first, &before, &last);
     }
     bool forgeable = (subscriber->ring->sequential.seen & ENF_SEQUENTIAL_FORGEABLE) ||
                      (connection->flags & CONNECTION_FORGEABLE);
-    if (step(subscriber, rules, connection, &last) != ENF_SEQUENTIAL_CONVICT || head->cause != ENF_CAUSE_NONE)
+    if (step(subscriber, rules, connection, destination, &last) != ENF_SEQUENTIAL_CONVICT ||
+        head->cause != ENF_CAUSE_NONE)
         return;
     head->cause = ENF_CAUSE_SEQUENTIAL;
     head->total = last.observations;

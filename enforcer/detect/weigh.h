@@ -19,10 +19,11 @@ struct weigher {
 const struct enf_sequential_rules *weigher_rules(struct weigher *weigher,
                                                  const struct enf_sequential_settings *settings);
 
-/* Counts the connection that was accounted last. Where head has no cause yet and the threshold is crossed it
- * becomes SEQUENTIAL, with score and threshold. */
+/* Counts the connection that was accounted last, to destination. Where head has no cause yet and the
+ * threshold is crossed it becomes SEQUENTIAL, with score and threshold. */
 void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rules,
-           const struct enf_sequential_settings *settings, struct conviction *head);
+           const struct enf_sequential_settings *settings, const struct enf_addr *destination,
+           struct conviction *head);
 
 /* Something else convicted: the test starts anew. */
 void weigh_restart(struct subscriber *subscriber);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Observations a second of processor time, and memory, by number of subscribers: `detector [OBSERVATIONS
- * [MAX]]`.
+ * [MAX [LOAD]]]`.
  *
  * Every subscriber has come VISITS times before the clock starts, so what is measured is a table that is
  * full, not the making of it; "making" is the time of that, for comparison. `quiet`: each subscriber comes
@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define VISITS 4
@@ -157,6 +158,8 @@ int main(int argc, char **argv)
         {"busy, block, defaults", ENF_POLICY_BLOCK, true, HOUR / 60, 1000000},
     };
     for (size_t l = 0; l < sizeof(loads) / sizeof(loads[0]); l++) {
+        if (argc > 3 && !strstr(loads[l].name, argv[3]))
+            continue;
         (void)printf("\n%s\n%10s %8s %6s %9s %10s %10s %12s\n", loads[l].name, "subscr.", "M/s", "ns",
                      "making ns", "MB", "bytes each", "convictions");
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
