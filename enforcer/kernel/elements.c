@@ -41,6 +41,11 @@ void enf_kernel_close(struct enf_kernel **kernel)
     *kernel = NULL;
 }
 
+uint32_t enf_kernel_port(const struct enf_kernel *kernel)
+{
+    return kernel->nl.portid;
+}
+
 int enf_kernel_table_present(struct enf_kernel *kernel)
 {
     int err = enf_names_table_exists(&kernel->nl);

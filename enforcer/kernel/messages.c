@@ -31,7 +31,9 @@ bool enf_message_next(const uint8_t **at, const uint8_t *end, struct enf_message
     size_t len = head.nlmsg_len < left ? head.nlmsg_len : left;
     *out = (struct enf_message){
         .type = head.nlmsg_type,
+        .flags = head.nlmsg_flags,
         .seq = head.nlmsg_seq,
+        .port = head.nlmsg_pid,
         .body = *at + sizeof head,
         .body_len = len - sizeof head,
         .cut = head.nlmsg_len > left,
@@ -51,13 +53,7 @@ bool enf_message_answer(const struct enf_message *message, int *error)
     return true;
 }
 
-struct attribute {
-    unsigned type;
-    const uint8_t *data;
-    size_t len;
-};
-
-static bool next_attribute(const uint8_t **at, const uint8_t *end, struct attribute *out)
+bool enf_attribute_next(const uint8_t **at, const uint8_t *end, struct enf_attribute *out)
 {
     size_t left = (size_t)(end - *at);
     struct nlattr head;
@@ -67,7 +63,7 @@ static bool next_attribute(const uint8_t **at, const uint8_t *end, struct attrib
     memcpy(&head, *at, sizeof head);
     if (head.nla_len < sizeof head || head.nla_len > left)
         return false;
-    *out = (struct attribute){
+    *out = (struct enf_attribute){
         .type = head.nla_type & NLA_TYPE_MASK,
         .data = *at + sizeof head,
         .len = head.nla_len - sizeof head,
@@ -76,7 +72,7 @@ static bool next_attribute(const uint8_t **at, const uint8_t *end, struct attrib
     return true;
 }
 
-static bool attribute_u32(const struct attribute *attr, uint32_t *out)
+bool enf_attribute_u32(const struct enf_attribute *attr, uint32_t *out)
 {
     uint32_t value;
 
@@ -96,7 +92,7 @@ static const uint8_t *attributes(const struct enf_message *message, unsigned sub
 }
 
 /* The rule's prefix, "enf:REASON" with its zero. */
-static enum enf_log_reason reason_of(const struct attribute *prefix)
+static enum enf_log_reason reason_of(const struct enf_attribute *prefix)
 {
     static const char start[] = "enf:";
     const size_t start_len = sizeof start - 1;
@@ -116,12 +112,12 @@ bool enf_log_message_read(const struct enf_message *message, struct enf_log_mess
 {
     const uint8_t *at = attributes(message, NFNL_SUBSYS_ULOG, NFULNL_MSG_PACKET);
     const uint8_t *end = message->body + message->body_len;
-    struct attribute attr;
+    struct enf_attribute attr;
 
     if (!at)
         return false;
     *out = (struct enf_log_message){.reason = ENF_LOG_UNKNOWN};
-    while (next_attribute(&at, end, &attr)) {
+    while (enf_attribute_next(&at, end, &attr)) {
         switch (attr.type) {
         case NFULA_PREFIX:
             out->reason = reason_of(&attr);
@@ -131,10 +127,10 @@ bool enf_log_message_read(const struct enf_message *message, struct enf_log_mess
             out->packet.len = attr.len;
             break;
         case NFULA_IFINDEX_INDEV:
-            attribute_u32(&attr, &out->packet.ifindex);
+            enf_attribute_u32(&attr, &out->packet.ifindex);
             break;
         case NFULA_SEQ:
-            out->have_seq = attribute_u32(&attr, &out->seq);
+            out->have_seq = enf_attribute_u32(&attr, &out->seq);
             break;
         default:
             break;
@@ -148,12 +144,12 @@ bool enf_queue_message_read(const struct enf_message *message, struct enf_queue_
     const uint8_t *at = attributes(message, NFNL_SUBSYS_QUEUE, NFQNL_MSG_PACKET);
     const uint8_t *end = message->body + message->body_len;
     struct nfqnl_msg_packet_hdr head;
-    struct attribute attr;
+    struct enf_attribute attr;
 
     if (!at)
         return false;
     *out = (struct enf_queue_message){.have_id = false};
-    while (next_attribute(&at, end, &attr)) {
+    while (enf_attribute_next(&at, end, &attr)) {
         switch (attr.type) {
         case NFQA_PACKET_HDR:
             if (attr.len < sizeof head)
@@ -167,7 +163,7 @@ bool enf_queue_message_read(const struct enf_message *message, struct enf_queue_
             out->packet.len = attr.len;
             break;
         case NFQA_IFINDEX_INDEV:
-            attribute_u32(&attr, &out->packet.ifindex);
+            enf_attribute_u32(&attr, &out->packet.ifindex);
             break;
         default:
             break;

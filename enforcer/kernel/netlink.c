@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#define RECEIVE_LEN   (64 * 1024)
+#define RECEIVE_LEN   ENF_DUMP_ROOM
 #define SOCKET_BUFFER (8 * 1024 * 1024)
 #define ANSWER_LIMIT  10 /* seconds: the kernel answers at once or something is very wrong */
 #define DUMP_TRIES    5
@@ -180,18 +180,7 @@ int enf_batch_commit(struct enf_batch *batch)
     return err;
 }
 
-/* A request whose answer is being read. */
-struct dump {
-    uint32_t seq;
-    mnl_cb_t cb;
-    void *ctx;
-    bool deaf; /* what comes is of no interest any more, but must be read: the socket does one dump at a time
-                */
-    bool done;
-    int err;
-};
-
-static void give_up(struct dump *dump, int err)
+static void give_up(struct enf_dump *dump, int err)
 {
     if (dump->err == 0)
         dump->err = err;
@@ -208,11 +197,11 @@ static int code_of(const struct nlmsghdr *h)
     return code < 0 ? code : 0;
 }
 
-static void on_dump_message(struct dump *dump, const struct nlmsghdr *h)
+static void on_dump_message(struct enf_dump *dump, const struct nlmsghdr *h)
 {
     if (h->nlmsg_seq != dump->seq) /* of an older request that was given up */
         return;
-    if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+    if (h->nlmsg_flags & NLM_F_DUMP_INTR && !dump->unshaken)
         give_up(dump, -EINTR);
     if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
         if (code_of(h) < 0)
@@ -231,32 +220,40 @@ static void on_dump_message(struct dump *dump, const struct nlmsghdr *h)
         dump->done = true;
 }
 
+int enf_dump_begin(struct enf_dump *dump, struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb,
+                   void *ctx)
+{
+    *dump = (struct enf_dump){.seq = nl->seq++, .cb = cb, .ctx = ctx};
+    request->nlmsg_seq = dump->seq;
+    return mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0 ? -errno : 0;
+}
+
+int enf_dump_step(struct enf_dump *dump, struct enf_netlink *nl, void *buf)
+{
+    ssize_t got = recv(mnl_socket_get_fd(nl->socket), buf, ENF_DUMP_ROOM, 0);
+
+    if (got < 0 && errno == EINTR)
+        return 0;
+    if (got < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    int left = (int)got;
+    for (struct nlmsghdr *h = buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
+        on_dump_message(dump, h);
+    return dump->done ? 1 : 0;
+}
+
 static int dump_once(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
 {
-    struct dump dump = {.seq = nl->seq++, .cb = cb, .ctx = ctx};
-    char *buf = malloc(RECEIVE_LEN);
+    struct enf_dump dump;
+    char *buf = malloc(ENF_DUMP_ROOM);
 
     if (!buf)
         return -ENOMEM;
-    request->nlmsg_seq = dump.seq;
-    if (mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0) {
-        dump.err = -errno;
-        dump.done = true;
-    }
-    while (!dump.done) {
-        ssize_t got = recv(mnl_socket_get_fd(nl->socket), buf, RECEIVE_LEN, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            dump.err = errno == EAGAIN ? -ETIMEDOUT : -errno;
-            break;
-        }
-        int left = (int)got;
-        for (struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-            on_dump_message(&dump, h);
-    }
+    int err = enf_dump_begin(&dump, nl, request, cb, ctx);
+    while (err == 0)
+        err = enf_dump_step(&dump, nl, buf);
     free(buf);
-    return dump.err;
+    return err < 0 ? err : dump.err;
 }
 
 int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),

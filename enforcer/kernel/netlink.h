@@ -47,6 +47,24 @@ void enf_batch_abort(struct enf_batch *batch);
 int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),
                      void *ctx);
 
+/* The same in steps, for what is large: between two steps the kernel waits. One dump a socket at a time; a
+ * socket whose dump was left before its end must be closed. */
+#define ENF_DUMP_ROOM (64 * 1024)
+struct enf_dump {
+    uint32_t seq;
+    mnl_cb_t cb;
+    void *ctx;
+    bool unshaken; /* set by the caller: goes on where other tables or sets change meanwhile */
+    bool deaf;     /* what comes is of no interest any more, but must be read */
+    bool done;
+    int err; /* of the kernel, or of cb; valid when it is done */
+};
+int enf_dump_begin(struct enf_dump *dump, struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb,
+                   void *ctx);
+/* Reads one datagram into buf (ENF_DUMP_ROOM bytes, aligned) and hands its messages to cb. 1 when the dump is
+ * done, 0 when there is more, -errno where the socket fails. */
+int enf_dump_step(struct enf_dump *dump, struct enf_netlink *nl, void *buf);
+
 /* Sends one configuration message and waits for the kernel's answer to it. What else comes meanwhile,
  * packets, is given to other(ctx), datagram by datagram. 0 or -errno. */
 typedef void (*enf_netlink_other_fn)(void *ctx, const uint8_t *data, size_t len);

@@ -17,6 +17,8 @@ struct enf_kernel;
 /* 0 or -errno; the caller frees with enf_kernel_close, which accepts NULL content and clears the pointer. */
 int enf_kernel_open(struct enf_kernel **out);
 void enf_kernel_close(struct enf_kernel **kernel);
+/* The number of its socket, by which notifications name who made a change. */
+uint32_t enf_kernel_port(const struct enf_kernel *kernel);
 
 /* What one single subscriber's element shall be. */
 struct enf_kernel_single {
