@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Desired against enforced: all elements, not a sample. What is missing is put back, what the meter added
- * while nobody listened is adopted, and both are told. */
+ * while nobody listened is adopted, what somebody else put there is taken out, and all of it is told. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/kernel/ruleset.h"
@@ -73,11 +73,18 @@ static int collect_desired(void *ctx, const struct enf_quarantine *entry)
     return append(list, &item);
 }
 
-static uint64_t left_ms(uint64_t until_ms, uint64_t now_ms)
+uint64_t enf_left_ms(uint64_t until_ms, uint64_t now_ms)
 {
     if (until_ms == ENF_FOREVER)
         return ENF_FOREVER;
     return until_ms > now_ms ? until_ms - now_ms : 1;
+}
+
+bool enf_same_end(uint64_t a, uint64_t b)
+{
+    if (a == ENF_FOREVER || b == ENF_FOREVER)
+        return a == b;
+    return a > b ? a - b <= SLACK_MS : b - a <= SLACK_MS;
 }
 
 static int put_items(struct enf_daemon *d, const struct item *const *items, size_t len)
@@ -90,27 +97,9 @@ static int put_items(struct enf_daemon *d, const struct item *const *items, size
         size_t n = 0;
         for (; n < ENF_KERNEL_CHUNK && i < len; i++, n++)
             singles[n] = (struct enf_kernel_single){.subscriber = items[i]->subscriber,
-                                                    .timeout_ms = left_ms(items[i]->until_ms, now_ms)};
+                                                    .timeout_ms = enf_left_ms(items[i]->until_ms, now_ms)};
         err = enf_kernel_singles(d->kernel, singles, n);
     }
-    return err;
-}
-
-static int put_family_nets(struct enf_daemon *d, enum enf_family family)
-{
-    struct enf_quarantine_ranges ranges = {0};
-    int err = enf_quarantine_nets_flatten(d->quarantine, family, ENF_LEVEL_NONE, &ranges);
-    struct enf_kernel_net *nets = err == 0 ? calloc(ranges.len ? ranges.len : 1, sizeof *nets) : NULL;
-    uint64_t now_ms = enf_clock_wall_ms();
-
-    if (err == 0 && !nets)
-        err = -ENOMEM;
-    for (size_t i = 0; err == 0 && i < ranges.len; i++)
-        nets[i] = (struct enf_kernel_net){ranges.items[i].range, left_ms(ranges.items[i].until_ms, now_ms)};
-    if (err == 0)
-        err = enf_kernel_nets_replace(d->kernel, family, nets, ranges.len);
-    free(nets);
-    enf_quarantine_ranges_clear(&ranges);
     return err;
 }
 
@@ -142,46 +131,6 @@ static int read_singles(struct enf_daemon *d, struct items *out)
     return err;
 }
 
-struct net_check {
-    const struct enf_quarantine_ranges *ranges;
-    size_t seen;
-    size_t wrong;
-};
-
-static int on_kernel_net(void *ctx, const struct enf_range *range, uint64_t expires_ms)
-{
-    struct net_check *c = ctx;
-
-    (void)expires_ms;
-    if (c->seen < c->ranges->len && (!enf_addr_equal(&c->ranges->items[c->seen].range.first, &range->first) ||
-                                     !enf_addr_equal(&c->ranges->items[c->seen].range.last, &range->last)))
-        c->wrong++;
-    c->seen++;
-    return 0;
-}
-
-/* How many ranges of prefixes by hand differ; they are few, and replaced as a whole. */
-static int check_nets(struct enf_daemon *d, enum enf_family family, size_t *desired, size_t *wrong)
-{
-    struct enf_quarantine_ranges ranges = {0};
-    int err = enf_quarantine_nets_flatten(d->quarantine, family, ENF_LEVEL_NONE, &ranges);
-    struct net_check check = {.ranges = &ranges};
-
-    if (err == 0)
-        err = enf_kernel_read_set(
-            d->kernel, family == ENF_FAMILY_V4 ? ENF_KERNEL_QUARANTINE_NETS4 : ENF_KERNEL_QUARANTINE_NETS6,
-            on_kernel_net, &check);
-    if (err == 0) {
-        *desired += ranges.len;
-        size_t different = check.wrong + (check.seen < ranges.len ? ranges.len - check.seen : 0);
-        *wrong += different;
-        if (different > 0 || check.seen != ranges.len)
-            err = put_family_nets(d, family);
-    }
-    enf_quarantine_ranges_clear(&ranges);
-    return err;
-}
-
 /* Sets of prefixes are replaced only where they differ: kernels 6.1 and 6.12 miss elements meanwhile. */
 int enf_enforce_all(struct enf_daemon *d)
 {
@@ -198,22 +147,15 @@ int enf_enforce_all(struct enf_daemon *d)
         err = put_items(d, all, desired.len);
     size_t nets = 0, wrong = 0;
     if (err == 0)
-        err = check_nets(d, ENF_FAMILY_V4, &nets, &wrong);
+        err = enf_nets_check(d, ENF_FAMILY_V4, &nets, &wrong);
     if (err == 0)
-        err = check_nets(d, ENF_FAMILY_V6, &nets, &wrong);
+        err = enf_nets_check(d, ENF_FAMILY_V6, &nets, &wrong);
     free(all);
     free(desired.items);
     return err;
 }
 
 /* --- the difference --- */
-
-static bool same_end(uint64_t a, uint64_t b)
-{
-    if (a == ENF_FOREVER || b == ENF_FOREVER)
-        return a == b;
-    return a > b ? a - b <= SLACK_MS : b - a <= SLACK_MS;
-}
 
 /* An element that nobody asked for: the meter's, made while no daemon listened, or somebody's by hand in nft.
  */
@@ -240,15 +182,33 @@ static void adopt(struct enf_daemon *d, const struct item *item, uint64_t now_ms
         enf_log_line("coverage", "an element of the kernel could not be adopted: %s", strerror(-err));
 }
 
+/* What differs, as candidates: the last word has the kernel, asked for each. */
 struct difference {
-    const struct item **put; /* desired, but missing or with another end */
-    size_t put_len;
-    size_t missing;
-    size_t unknown;
+    const struct item **missing;
+    size_t missing_len;
+    const struct item **other; /* there, with another end */
+    size_t other_len;
+    const struct item **unknown;
+    size_t unknown_len;
 };
 
-static void compare_singles(struct enf_daemon *d, const struct items *desired, const struct items *kernel,
-                            bool adopting, uint64_t read_ms, struct difference *out)
+static void difference_clear(struct difference *diff)
+{
+    free(diff->missing);
+    free(diff->other);
+    free(diff->unknown);
+}
+
+static int difference_make(struct difference *diff, size_t desired, size_t kernel)
+{
+    diff->missing = calloc(desired + 1, sizeof(const struct item *));
+    diff->other = calloc(desired + 1, sizeof(const struct item *));
+    diff->unknown = calloc(kernel + 1, sizeof(const struct item *));
+    return diff->missing && diff->other && diff->unknown ? 0 : -ENOMEM;
+}
+
+static void find_difference(const struct items *desired, const struct items *kernel, uint64_t read_ms,
+                            struct difference *out)
 {
     uint64_t now_ms = enf_clock_wall_ms();
     size_t i = 0, j = 0;
@@ -261,50 +221,130 @@ static void compare_singles(struct enf_daemon *d, const struct items *desired, c
             const struct item *item = &desired->items[i++];
             bool ends_now = item->until_ms != ENF_FOREVER && item->until_ms <= now_ms + SLACK_MS;
             /* Younger than the reading: it was not there to be read. */
-            if (!ends_now && item->since_ms < read_ms) {
-                out->put[out->put_len++] = item;
-                out->missing++;
-            }
+            if (!ends_now && item->since_ms < read_ms)
+                out->missing[out->missing_len++] = item;
         } else if (order > 0) {
-            out->unknown++;
-            if (adopting)
-                adopt(d, &kernel->items[j], now_ms);
-            j++;
+            out->unknown[out->unknown_len++] = &kernel->items[j++];
         } else {
-            if (!same_end(desired->items[i].until_ms, kernel->items[j].until_ms))
-                out->put[out->put_len++] = &desired->items[i];
+            if (!enf_same_end(desired->items[i].until_ms, kernel->items[j].until_ms))
+                out->other[out->other_len++] = &desired->items[i];
             i++;
             j++;
         }
     }
 }
 
-static void tell_coverage(struct enf_daemon *d, size_t missing)
+/* Keeps of the list what the kernel, asked now, has (there) or has not. */
+static int confirm(struct enf_daemon *d, const struct item **list, size_t *len, bool there)
 {
-    struct enf_event event = {.outcome = missing ? ENF_OUTCOME_FAILURE : ENF_OUTCOME_SUCCESS,
-                              .count = missing};
+    struct enf_prefix subscribers[256];
+    uint64_t left_ms[256];
+    size_t kept = 0;
 
-    if (missing > 0 && !d->coverage.lost) {
-        event.action = ENF_EVENT_COVERAGE_LOST;
-        snprintf(event.reason, sizeof event.reason,
-                 "%zu of %zu quarantines were missing in the kernel and are put back", missing,
-                 d->coverage.desired);
-        d->coverage.lost = true;
-        enf_tell(d, &event);
-    } else if (missing == 0 && d->coverage.lost) {
-        event.action = ENF_EVENT_COVERAGE_RESTORED;
-        snprintf(event.reason, sizeof event.reason, "all %zu quarantines are in the kernel",
-                 d->coverage.desired);
-        d->coverage.lost = false;
-        enf_tell(d, &event);
+    for (size_t i = 0; i < *len;) {
+        size_t n = 0, from = i;
+        for (; n < 256 && i < *len; i++, n++)
+            subscribers[n] = (struct enf_prefix){.addr = list[i]->key};
+        int err = enf_kernel_singles_left(d->kernel, subscribers, n, left_ms);
+        if (err < 0)
+            return err;
+        for (size_t k = 0; k < n; k++) {
+            if ((left_ms[k] > 0) == there)
+                list[kept++] = list[from + k];
+        }
     }
+    *len = kept;
+    return 0;
 }
 
-static int compare(struct enf_daemon *d, bool adopting)
+/* --- elements that nobody asked for --- */
+
+/* Notifications name who put it there. Where they were lost, what lasts longer than the meter's is not its.
+ */
+static bool is_foreign(const struct enf_daemon *d, const struct item *item)
+{
+    const struct enf_notify_news *news = &d->truth.news;
+    uint64_t now_ms = enf_clock_wall_ms();
+
+    for (size_t i = 0; i < news->elements_added && i < ENF_NOTIFY_ADDED_MAX; i++) {
+        if (enf_addr_equal(&news->added[i], &item->key))
+            return true;
+    }
+    if (!news->overrun && news->elements_added <= ENF_NOTIFY_ADDED_MAX)
+        return false;
+    return item->until_ms == ENF_FOREVER ||
+           item->until_ms > now_ms + SLACK_MS + enf_running_first_quarantine_ms(d->running->config);
+}
+
+static int take_out(struct enf_daemon *d, const struct item *const *items, size_t len)
+{
+    struct enf_kernel_single singles[ENF_KERNEL_CHUNK];
+    char who[64], address[ENF_PREFIX_STR_LEN];
+    int err = 0;
+
+    if (len == 0)
+        return 0;
+    enf_truth_tell(
+        d, true,
+        "%zu elements in the quarantine sets are nobody's quarantine (%s%s), put there by %s: taken "
+        "out; use `enforcerctl quarantine`",
+        len, enf_addr_str(&items[0]->key, address, sizeof address), len > 1 ? " and others" : "",
+        enf_truth_who(d, who, sizeof who));
+    for (size_t i = 0; err == 0 && i < len;) {
+        size_t n = 0;
+        for (; n < ENF_KERNEL_CHUNK && i < len; i++, n++)
+            singles[n] = (struct enf_kernel_single){.subscriber = {.addr = items[i]->key}, .remove = true};
+        err = enf_kernel_singles(d->kernel, singles, n);
+    }
+    if (err == 0)
+        enf_truth_tell(d, false, "the quarantine sets hold quarantines only");
+    return err;
+}
+
+static int deal_with_unknown(struct enf_daemon *d, enum enf_adopt adopting, struct difference *diff)
+{
+    uint64_t now_ms = enf_clock_wall_ms();
+    size_t foreign = 0;
+    int err = adopting == ENF_ADOPT_NONE ? 0 : confirm(d, diff->unknown, &diff->unknown_len, true);
+
+    if (err < 0 || adopting == ENF_ADOPT_NONE)
+        return err;
+    for (size_t i = 0; i < diff->unknown_len; i++) {
+        if (adopting == ENF_ADOPT_METER && is_foreign(d, diff->unknown[i]))
+            diff->unknown[foreign++] = diff->unknown[i];
+        else
+            adopt(d, diff->unknown[i], now_ms);
+    }
+    return take_out(d, diff->unknown, foreign);
+}
+
+static int mend(struct enf_daemon *d, enum enf_adopt adopting, const struct items *desired,
+                const struct items *kernel, uint64_t read_ms, size_t *missing)
+{
+    struct difference diff = {0};
+    int err = difference_make(&diff, desired->len, kernel->len);
+
+    if (err == 0) {
+        find_difference(desired, kernel, read_ms, &diff);
+        err = confirm(d, diff.missing, &diff.missing_len, false);
+    }
+    if (err == 0)
+        err = put_items(d, diff.missing, diff.missing_len);
+    if (err == 0)
+        err = put_items(d, diff.other, diff.other_len);
+    /* Last: adopting changes the table that the lists point to values of. */
+    if (err == 0)
+        err = deal_with_unknown(d, adopting, &diff);
+    if (err == 0)
+        *missing = diff.missing_len;
+    difference_clear(&diff);
+    return err;
+}
+
+static int compare_singles(struct enf_daemon *d, enum enf_adopt adopting, size_t *desired_len,
+                           size_t *missing)
 {
     struct items kernel = {0}, desired = {0};
-    struct difference diff = {0};
-    size_t nets = 0, wrong = 0;
     uint64_t read_ms = enf_clock_wall_ms();
     int err = read_singles(d, &kernel);
 
@@ -313,85 +353,54 @@ static int compare(struct enf_daemon *d, bool adopting)
     if (err == 0)
         err = enf_quarantine_each(d->quarantine, collect_desired, &desired);
     if (err == 0) {
-        diff.put = calloc(desired.len ? desired.len : 1, sizeof(const struct item *));
-        err = diff.put ? 0 : -ENOMEM;
-    }
-    if (err == 0) {
         sort(&kernel);
         sort(&desired);
-        compare_singles(d, &desired, &kernel, adopting, read_ms, &diff);
-        err = put_items(d, diff.put, diff.put_len);
+        err = mend(d, adopting, &desired, &kernel, read_ms, missing);
     }
-    if (err == 0)
-        err = check_nets(d, ENF_FAMILY_V4, &nets, &wrong);
-    if (err == 0)
-        err = check_nets(d, ENF_FAMILY_V6, &nets, &wrong);
-    if (err == 0) {
-        d->coverage.desired = desired.len + nets;
-        d->coverage.enforced = d->coverage.desired - diff.missing - wrong;
-        d->coverage.checked_steady_ms = enf_clock_steady_ms();
-        tell_coverage(d, diff.missing + wrong);
-    }
-    free(diff.put);
+    *desired_len = desired.len;
     free(kernel.items);
     free(desired.items);
     return err;
 }
 
-/* The table is gone or its rules are not ours any more: everything anew, the sets before the rules. */
-static int rebuild(struct enf_daemon *d, const char *what)
+int enf_compare_at_once(struct enf_daemon *d, enum enf_adopt adopting)
 {
-    char *error = NULL;
+    size_t missing = 0, desired = 0, nets = 0, wrong = 0;
+    int err = compare_singles(d, adopting, &desired, &missing);
 
-    enf_tell_text(d, ENF_EVENT_RULESET_TAMPERED, ENF_OUTCOME_FAILURE, NULL, "%s", what);
-    enf_log_line("ruleset", "%s; it is put back", what);
-    int err = enf_ruleset_load_sets(d->ruleset, &error);
     if (err == 0)
-        err = enf_enforce_all(d);
+        err = enf_nets_check(d, ENF_FAMILY_V4, &nets, &wrong);
     if (err == 0)
-        err = enf_install_relays(d);
+        err = enf_nets_check(d, ENF_FAMILY_V6, &nets, &wrong);
     if (err == 0)
-        err = enf_install(d, d->running, d->mode, &error);
-    if (err == 0)
-        enf_tell_text(d, ENF_EVENT_RULESET_RESTORED, ENF_OUTCOME_SUCCESS, NULL,
-                      "the table is complete again");
-    else
-        enf_log_line("ruleset", "could not be put back: %s", error ? error : strerror(-err));
-    free(error);
-    return err;
+        enf_coverage_set(d, desired + nets, missing + wrong);
+    return err == 0 && missing + wrong > 0 ? 1 : err;
 }
 
-/* A relay that is missing is somebody's mail; one too many is a hole. */
-static int compare_relays(struct enf_daemon *d)
+/* Strange elements that are known by name are dealt with now; all the rest by a walk in pieces. */
+int enf_compare_large(struct enf_daemon *d, enum enf_adopt adopting, bool due)
 {
-    size_t missing = 0, strange = 0;
-    int err = enf_relays_check(d, &missing, &strange);
+    const struct enf_notify_news *news = &d->truth.news;
+    size_t len = news->elements_added < ENF_NOTIFY_ADDED_MAX ? news->elements_added : ENF_NOTIFY_ADDED_MAX;
+    struct items strange = {0};
+    struct difference diff = {0};
+    int err = difference_make(&diff, 0, len);
 
-    if (err < 0 || (missing == 0 && strange == 0))
-        return err;
-    enf_tell_text(d, ENF_EVENT_RULESET_TAMPERED, ENF_OUTCOME_FAILURE, NULL,
-                  "the relay sets were changed by somebody else: %zu missing, %zu not ours", missing,
-                  strange);
-    enf_log_line("ruleset", "the relay sets were changed by somebody else; they are put back");
-    err = enf_install_relays(d);
+    enf_reports_handle(d);
+    for (size_t i = 0; err == 0 && i < len; i++) {
+        struct item item = {.key = news->added[i], .until_ms = ENF_FOREVER};
+        struct enf_prefix host = enf_prefix_make(&item.key, (uint8_t)(enf_addr_len(&item.key) * 8));
+        if (!enf_quarantine_find(d->quarantine, &host, NULL))
+            err = append(&strange, &item);
+    }
+    for (size_t i = 0; err == 0 && i < strange.len; i++)
+        diff.unknown[diff.unknown_len++] = &strange.items[i];
     if (err == 0)
-        enf_tell_text(d, ENF_EVENT_RULESET_RESTORED, ENF_OUTCOME_SUCCESS, NULL,
-                      "the relay sets are complete again");
-    return err;
-}
-
-int enf_enforce_compare(struct enf_daemon *d, bool adopting)
-{
-    size_t rules = 0;
-    int err = enf_kernel_rule_count(d->kernel, &rules);
-
-    if (err == -ENOENT || (err == 0 && rules == 0 && d->rules_expected > 0))
-        err = rebuild(d, "the table inet enforcer was deleted by somebody else");
-    else if (err == 0 && rules != d->rules_expected)
-        err = rebuild(d, "rules of the table inet enforcer were changed by somebody else");
-    if (err == 0)
-        err = compare_relays(d);
-    if (err == 0)
-        err = compare(d, adopting);
+        err = deal_with_unknown(d, adopting, &diff);
+    difference_clear(&diff);
+    free(strange.items);
+    enf_patrol_scan(d);
+    if (err == 0 && (due || news->overrun || news->table_deleted || news->elements_removed > 0))
+        enf_patrol_start(d, false);
     return err;
 }

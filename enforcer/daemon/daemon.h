@@ -7,6 +7,7 @@
 #include "enforcer/daemon/report.h"
 #include "enforcer/daemon/running.h"
 #include "enforcer/daemon/telemetry.h"
+#include "enforcer/daemon/truth.h"
 #include "enforcer/kernel/kernel.h"
 #include "enforcer/policy/history.h"
 #include "enforcer/policy/quarantine.h"
@@ -69,6 +70,7 @@ struct enf_daemon {
     struct enf_crew crew;
     struct enf_telemetry telemetry;
     struct enf_coverage coverage;
+    struct enf_truth truth;
     uint64_t reports_lost_told;
     uint64_t audited_ms[ENF_EVENT_ACTION_COUNT]; /* when such an event was last audited; steady clock */
     uint64_t pruned_ms;                          /* when old history was last removed; steady clock */
@@ -107,10 +109,6 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, c
 void enf_enforce_expire(struct enf_daemon *d);
 /* Puts all that is desired into the kernel: after a start, and when somebody deleted it. */
 int enf_enforce_all(struct enf_daemon *d);
-/* Reads the kernel's sets and compares; repairs and tells. adopt: unknown elements are taken as the meter's.
- */
-int enf_enforce_compare(struct enf_daemon *d, bool adopt);
-
 /* --- ruleset and relays: install.c --- */
 /* Renders for running and mode, loads, fills the queue in. *error: nft's words, the caller frees. */
 int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error);
@@ -128,6 +126,8 @@ int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const c
 void enf_reports_handle(struct enf_daemon *d);
 /* Tells the kernel's meter on which interfaces the governor holds. */
 int enf_governor_to_kernel(struct enf_daemon *d);
+/* Whether it knows. 0 or -errno. */
+int enf_governor_check(struct enf_daemon *d, bool *same);
 
 /* --- audit.c: who changed what, kept on disk --- */
 /* One line. What cannot be written is said on stderr. */

@@ -9,34 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t left_ms(uint64_t until_ms, uint64_t now_ms)
-{
-    if (until_ms == ENF_FOREVER)
-        return ENF_FOREVER;
-    return until_ms > now_ms ? until_ms - now_ms : 1;
-}
-
-static int put_nets(struct enf_daemon *d, enum enf_family family, uint64_t now_ms)
-{
-    struct enf_quarantine_ranges ranges = {0};
-    int err = enf_quarantine_nets_flatten(d->quarantine, family, ENF_LEVEL_NONE, &ranges);
-
-    if (err < 0)
-        return err;
-    struct enf_kernel_net *nets = calloc(ranges.len ? ranges.len : 1, sizeof *nets);
-    if (nets) {
-        for (size_t i = 0; i < ranges.len; i++)
-            nets[i] =
-                (struct enf_kernel_net){ranges.items[i].range, left_ms(ranges.items[i].until_ms, now_ms)};
-        err = enf_kernel_nets_replace(d->kernel, family, nets, ranges.len);
-    } else {
-        err = -ENOMEM;
-    }
-    free(nets);
-    enf_quarantine_ranges_clear(&ranges);
-    return err;
-}
-
 /* The kernel's part of a set of changes. Singles in pieces, so that a ban made meanwhile does not wait. */
 static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes, uint64_t now_ms)
 {
@@ -50,15 +22,15 @@ static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes, u
             singles[len] = (struct enf_kernel_single){
                 .subscriber = e->subscriber,
                 .remove = e->until_ms == 0,
-                .timeout_ms = e->until_ms ? left_ms(e->until_ms, now_ms) : 0,
+                .timeout_ms = e->until_ms ? enf_left_ms(e->until_ms, now_ms) : 0,
             };
         }
         err = enf_kernel_singles(d->kernel, singles, len);
     }
     if (err == 0 && changes->nets4)
-        err = put_nets(d, ENF_FAMILY_V4, now_ms);
+        err = enf_nets_put(d, ENF_FAMILY_V4);
     if (err == 0 && changes->nets6)
-        err = put_nets(d, ENF_FAMILY_V6, now_ms);
+        err = enf_nets_put(d, ENF_FAMILY_V6);
     return err;
 }
 
@@ -219,7 +191,7 @@ static void arm_expiry(struct enf_daemon *d);
 static void fall_back(struct enf_daemon *d)
 {
     if (enf_load_quarantine(d) == 0)
-        enf_enforce_compare(d, false);
+        enf_truth_check(d, ENF_ADOPT_NONE);
 }
 
 int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,

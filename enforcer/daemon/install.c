@@ -65,6 +65,11 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
 
     if (err < 0)
         return words(error, "the ruleset could not be written", err);
+    err = enf_truth_listen(d);
+    if (err < 0) {
+        free(text);
+        return words(error, "changes of others cannot be listened to", err);
+    }
     err = keep ? enf_ruleset_load_around_queues(text, error) : enf_ruleset_load(text, error);
     if (err < 0) {
         free(text);
@@ -84,7 +89,8 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
                          "the queue statement was refused (kernel without nft queue and without xt NFQUEUE?)",
                          err);
     }
-    return enf_kernel_rule_count(d->kernel, &d->rules_expected);
+    err = enf_truth_settle(d);
+    return err < 0 ? err : enf_kernel_rule_count(d->kernel, &d->rules_expected);
 }
 
 /* --- relays --- */

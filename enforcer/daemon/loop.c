@@ -18,20 +18,6 @@ void enf_loop_wake(void *ctx)
     uv_async_send(&d->mail);
 }
 
-/* Often while it costs little, seldom where the sets are large: never more than some percent of the time. */
-static void maybe_compare(struct enf_daemon *d)
-{
-    uint64_t now_ms = enf_clock_steady_ms();
-    uint64_t wait_ms = 5000 + enf_quarantine_count(d->quarantine) / 10;
-
-    if (now_ms < d->coverage.checked_steady_ms + wait_ms)
-        return;
-    d->coverage.checked_steady_ms = now_ms;
-    int err = enf_enforce_compare(d, true);
-    if (err < 0)
-        enf_log_line("coverage", "could not be checked: %s", strerror(-err));
-}
-
 #define PRUNE_EVERY_MS (600 * 1000)
 #define PRUNE_LINES    5000                    /* at once: the loop has other work */
 #define AUDIT_MS       (400ull * 86400 * 1000) /* a year and a month */
@@ -67,7 +53,7 @@ static void on_second(uv_timer_t *timer)
     }
     enf_telemetry_tick(d);
     prune(d);
-    maybe_compare(d);
+    enf_truth_tick(d);
 }
 
 static void on_close(uv_handle_t *handle)
@@ -88,6 +74,7 @@ static void stop(struct enf_daemon *d)
     enf_telemetry_save(d);
     enf_tell_text(d, ENF_EVENT_STOPPED, ENF_OUTCOME_SUCCESS, NULL, "the kernel rules stay in place");
     enf_control_stop(&d->control);
+    enf_truth_close(d);
     uv_timer_stop(&d->second);
     uv_timer_stop(&d->expiry);
     uv_close((uv_handle_t *)&d->mail, on_close);
@@ -139,6 +126,7 @@ void enf_loop_close(struct enf_daemon *d)
     if (!d->loop_ready)
         return;
     enf_control_stop(&d->control);
+    enf_truth_close(d);
     uv_run(&d->loop, UV_RUN_NOWAIT);
     uv_walk(&d->loop, close_walk, NULL);
     while (uv_run(&d->loop, UV_RUN_ONCE) != 0)

@@ -194,39 +194,39 @@ static int count_element(void *ctx, const struct enf_range *range, uint64_t expi
     return 0;
 }
 
-/* Looks at the kernel now. Counting takes 44 s for a million elements (kernel.h): then the last look of the
- * timer has to do. */
+/* Looks at the kernel now, and puts it right, where that is cheap. Counting a million elements takes a
+ * minute: then the timer's last look has to do. */
 static json_t *kernel_json(struct enf_daemon *d)
 {
+    static const char *const states[] = {
+        [ENF_TABLE_OK] = "ok", [ENF_TABLE_CHANGED] = "changed", [ENF_TABLE_MISSING] = "missing"};
+    const struct enf_truth *t = &d->truth;
     json_t *elements = json_object();
     size_t rules = 0;
-    int err = enf_kernel_rule_count(d->kernel, &rules);
-    const char *table = err == -ENOENT || (err == 0 && rules == 0) ? "missing"
-                        : err < 0                                  ? "unknown"
-                        : rules == d->rules_expected               ? "ok"
-                                                                   : "changed";
 
+    enf_kernel_rule_count(d->kernel, &rules);
     for (int i = 0;
-         elements && i < ENF_KERNEL_SET_COUNT && enf_quarantine_count(d->quarantine) <= ENF_RULESET_LIST_MAX;
+         elements && i < ENF_KERNEL_SET_COUNT && enf_quarantine_count(d->quarantine) <= ENF_COMPARE_AT_ONCE;
          i++) {
         size_t count = 0;
         if (enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, &count) == 0)
             json_object_set_new(elements, enf_kernel_set_name((enum enf_kernel_set)i),
                                 json_integer((json_int_t)count));
     }
-    return json_pack("{s:s, s:I, s:o}", "table", table, "rules", (json_int_t)rules, "elements", elements);
+    return json_pack("{s:s, s:I, s:o, s:I, s:I, s:b}", "table", states[t->table], "rules", (json_int_t)rules,
+                     "elements", elements, "changes_by_others", (json_int_t)t->changes, "repairs",
+                     (json_int_t)t->repairs, "fight", (int)t->fight.on);
 }
 
-static json_t *coverage_json(struct enf_daemon *d)
+static json_t *coverage_json(const struct enf_daemon *d)
 {
-    /* A fresh look where it is cheap; it also repairs. */
-    if (enf_quarantine_count(d->quarantine) <= ENF_RULESET_LIST_MAX)
-        enf_enforce_compare(d, true);
     const struct enf_coverage *c = &d->coverage;
-    bool enforcing = d->mode == ENF_MODE_ENFORCE;
+    /* Without the table nobody is held, whatever the last look at the sets said. */
+    size_t enforced = d->truth.table == ENF_TABLE_MISSING ? 0 : c->enforced;
+
     return json_pack("{s:I, s:I, s:f, s:b}", "desired", (json_int_t)c->desired, "enforced",
-                     (json_int_t)c->enforced, "ratio",
-                     c->desired ? (double)c->enforced / (double)c->desired : 1.0, "dropping", (int)enforcing);
+                     (json_int_t)enforced, "ratio", c->desired ? (double)enforced / (double)c->desired : 1.0,
+                     "dropping", (int)(d->mode == ENF_MODE_ENFORCE));
 }
 
 METHOD(enf_method_status)
@@ -243,6 +243,8 @@ METHOD(enf_method_status)
         return enf_done(NULL, result, error);
     enf_kernel_read_counters(d->kernel, add_counter, counters);
     enf_control_stats(d->control, &control);
+    if (enf_quarantine_count(d->quarantine) <= ENF_COMPARE_AT_ONCE)
+        enf_truth_check(d, ENF_ADOPT_METER);
     json_t *kernel = kernel_json(d);
     json_t *coverage = coverage_json(d);
     return enf_done(json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "

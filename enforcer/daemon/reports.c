@@ -181,14 +181,30 @@ static int collect_governed(void *ctx, const struct enf_governor_trip *trip)
     return 0;
 }
 
-int enf_governor_to_kernel(struct enf_daemon *d)
+static struct governed *governed_now(struct enf_daemon *d)
 {
     struct governed *g = calloc(1, sizeof *g);
 
     if (!g)
-        return -1;
+        return NULL;
     enf_crew_governor_each(&d->crew, collect_governed, g);
-    int err = enf_kernel_governed_replace(d->kernel, g->names, g->len);
+    return g;
+}
+
+int enf_governor_to_kernel(struct enf_daemon *d)
+{
+    struct governed *g = governed_now(d);
+    int err = g ? enf_kernel_governed_replace(d->kernel, g->names, g->len) : -ENOMEM;
+
+    free(g);
+    return err;
+}
+
+int enf_governor_check(struct enf_daemon *d, bool *same)
+{
+    struct governed *g = governed_now(d);
+    int err = g ? enf_kernel_governed_same(d->kernel, g->names, g->len, same) : -ENOMEM;
+
     free(g);
     return err;
 }

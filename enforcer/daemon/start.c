@@ -280,6 +280,7 @@ static void tear_down(struct enf_daemon *d)
     enf_loop_close(d);
     if (d->run[0])
         enf_mailbox_clear(&d->mailbox);
+    enf_truth_free(d);
     enf_hub_free(&d->hub);
     enf_store_close(&d->store);
     enf_quarantine_free(&d->quarantine);
@@ -321,7 +322,7 @@ int enf_daemon_run(const struct enf_options *options)
     if (err == 0) {
         tell_started(d);
         say_ready(options->ready_fd);
-        enf_enforce_compare(d, true);
+        enf_truth_check(d, ENF_ADOPT_ALL);
         enf_enforce_expire(d);
         enf_recall_governor(d);
         enf_telemetry_away(d);

@@ -260,12 +260,15 @@ void enf_canon_elements(const struct enf_message *message, enf_canon_element_fn 
             continue;
         while (enf_attribute_next(&in, list.data + list.len, &elem)) {
             const uint8_t *part = elem.data;
+            uint32_t flags = 0;
             canon.len = 0;
             while (enf_attribute_next(&part, elem.data + elem.len, &attr)) {
                 if (attr.type < 32 && counts & BIT(attr.type))
                     put_attribute(&canon, &attr);
+                if (attr.type == NFTA_SET_ELEM_FLAGS)
+                    enf_attribute_u32(&attr, &flags);
             }
-            fn(ctx, enf_canon_print(&canon));
+            fn(ctx, enf_canon_print(&canon), flags & NFT_SET_ELEM_INTERVAL_END);
         }
     }
     enf_canon_clear(&canon);

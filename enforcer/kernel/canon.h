@@ -48,9 +48,10 @@ enum enf_canon_kind {
 bool enf_canon_object(enum enf_canon_kind kind, const struct enf_message *message, enf_canon_set_fn set_fn,
                       void *ctx, struct enf_canon *canon, char name[ENF_CANON_NAME_LEN], uint32_t *flags);
 
-/* The elements of a message of a set's dump: fn is called with the fingerprint of each. Elements are compared
+/* The elements of a message of a set's dump: fn is called with the fingerprint of each; end: it
+ * only marks where an interval ends. Elements are compared
  * as a bag: the kernel gives them in any order. */
-typedef void (*enf_canon_element_fn)(void *ctx, struct enf_print print);
+typedef void (*enf_canon_element_fn)(void *ctx, struct enf_print print, bool end);
 void enf_canon_elements(const struct enf_message *message, enf_canon_element_fn fn, void *ctx);
 /* Into a bag, whatever the order. */
 void enf_print_add(struct enf_print *bag, struct enf_print print);

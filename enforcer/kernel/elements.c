@@ -192,15 +192,12 @@ static void flush_set(struct enf_batch *batch, const char *name)
 
 /* An interval is two elements: its first address, and an end mark behind its last one (none at the very end).
  */
-static int replace_nets(struct enf_kernel *kernel, const char *name, const struct enf_kernel_net *nets,
-                        size_t len, bool timeouts)
+static void add_nets(struct enf_batch *batch, const char *name, const struct enf_kernel_net *nets, size_t len,
+                     bool timeouts)
 {
-    struct enf_batch batch;
     struct elements e;
 
-    enf_batch_begin(&batch, &kernel->nl);
-    flush_set(&batch, name);
-    elements_begin(&e, &batch, NFT_MSG_NEWSETELEM, name);
+    elements_begin(&e, batch, NFT_MSG_NEWSETELEM, name);
     for (size_t i = 0; i < len; i++) {
         struct enf_addr behind = nets[i].range.last;
         uint64_t timeout_ms = timeouts ? nets[i].timeout_ms : ENF_FOREVER;
@@ -213,14 +210,34 @@ static int replace_nets(struct enf_kernel *kernel, const char *name, const struc
             elements_add(&e, behind.bytes, key_len, ENF_FOREVER, NFT_SET_ELEM_INTERVAL_END);
     }
     elements_flush(&e);
+}
+
+static int replace_nets(struct enf_kernel *kernel, const char *name, const struct enf_kernel_net *nets,
+                        size_t len, bool timeouts)
+{
+    struct enf_batch batch;
+
+    enf_batch_begin(&batch, &kernel->nl);
+    flush_set(&batch, name);
+    add_nets(&batch, name, nets, len, timeouts);
     return enf_batch_commit(&batch);
 }
 
+/* In three transactions, because kernels 6.1 and 6.12 miss elements of an interval set while it is filled
+ * anew (docs/decisions/0015): what shall be in force goes into a second set that the rules ask as well, then
+ * into the first, then out of the second. An address that stays is at each moment in one that rests. */
 int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
                             const struct enf_kernel_net *nets, size_t len)
 {
-    return replace_nets(kernel, family == ENF_FAMILY_V4 ? "quarantine_nets4" : "quarantine_nets6", nets, len,
-                        true);
+    bool v4 = family == ENF_FAMILY_V4;
+    const char *moving = v4 ? "quarantine_moving4" : "quarantine_moving6";
+    int err = replace_nets(kernel, moving, nets, len, true);
+
+    if (err < 0)
+        return err;
+    err = replace_nets(kernel, v4 ? "quarantine_nets4" : "quarantine_nets6", nets, len, true);
+    int tidied = replace_nets(kernel, moving, NULL, 0, true);
+    return err < 0 ? err : tidied;
 }
 
 int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family,

@@ -11,7 +11,7 @@
 
 /* One netlink message of a buffer. */
 struct enf_message {
-    uint16_t type;       /* NLMSG_ERROR, or subsystem and message of nfnetlink */
+    uint16_t type; /* NLMSG_ERROR, or subsystem and message of nfnetlink */
     uint16_t flags;
     uint32_t seq;        /* of the request that it answers */
     uint32_t port;       /* of the socket that made the request */

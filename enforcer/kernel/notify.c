@@ -7,9 +7,11 @@
 #include "enforcer/kernel/notice.h"
 #include "enforcer/kernel/ruleset.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +89,29 @@ int enf_notify_fd(const struct enf_notify *notify)
     return notify->socket ? mnl_socket_get_fd(notify->socket) : -1;
 }
 
+/* Filling a large set sends us a message an element: the kernel drops those of our own sockets, but for the
+ * ends of transactions. A failure costs only time. */
+static void filter_own(const struct enf_notify *notify)
+{
+    struct sock_filter code[ENF_NOTIFY_PORTS_MAX + 5];
+    size_t n = 0, ports = notify->ports_len;
+    uint16_t end = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
+
+    if (!notify->socket)
+        return;
+    /* Loads are in network order, the header is not. */
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type));
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(end), (uint8_t)(ports + 1), 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid));
+    for (size_t i = 0; i < ports; i++)
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(notify->ports[i]),
+                                                 (uint8_t)(ports - i), 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
+    setsockopt(enf_notify_fd(notify), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 int enf_notify_own_port(struct enf_notify *notify, uint32_t port)
 {
     if (has(notify->ports, notify->ports_len, port))
@@ -94,6 +119,7 @@ int enf_notify_own_port(struct enf_notify *notify, uint32_t port)
     if (notify->ports_len == ENF_NOTIFY_PORTS_MAX)
         return -ENOSPC;
     notify->ports[notify->ports_len++] = port;
+    filter_own(notify);
     return 0;
 }
 

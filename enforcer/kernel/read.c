@@ -16,6 +16,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define READ_TRIES 5
@@ -226,6 +227,63 @@ int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_
         err = report(&r, intervals, fn, ctx);
     }
     free(r.items);
+    return err;
+}
+
+struct governed_reading {
+    const char *const *names;
+    size_t len;
+    size_t known;
+    size_t strange;
+};
+
+static int on_governed(struct nftnl_set_elem *elem, void *data)
+{
+    struct governed_reading *r = data;
+    uint32_t key_len = 0;
+    const char *key = nftnl_set_elem_get(elem, NFTNL_SET_ELEM_KEY, &key_len);
+    bool known = false;
+
+    for (size_t i = 0; key && i < r->len && !known; i++)
+        known = strlen(r->names[i]) == strnlen(key, key_len) &&
+                memcmp(r->names[i], key, strlen(r->names[i])) == 0;
+    r->known += known;
+    r->strange += !known;
+    return 0;
+}
+
+static int on_governed_message(const struct nlmsghdr *h, void *data)
+{
+    struct nftnl_set *set = nftnl_set_alloc();
+
+    if (!set) {
+        errno = ENOMEM;
+        return MNL_CB_ERROR;
+    }
+    if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
+        nftnl_set_elem_foreach(set, on_governed, data);
+    nftnl_set_free(set);
+    return MNL_CB_OK;
+}
+
+static void governed_anew(void *data)
+{
+    struct governed_reading *r = data;
+
+    r->known = r->strange = 0;
+}
+
+int enf_kernel_governed_same(struct enf_kernel *kernel, const char *const *names, size_t len, bool *same)
+{
+    char buf[512] = {0};
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_DUMP, 0);
+    struct governed_reading r = {.names = names, .len = len};
+
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, "governed_if");
+    int err = enf_netlink_dump(&kernel->nl, h, on_governed_message, governed_anew, &r);
+    if (err == 0)
+        *same = r.known == len && r.strange == 0;
     return err;
 }
 

@@ -157,9 +157,9 @@ static void begin_anew(void *ctx)
 static int read_kind(struct enf_netlink *nl, struct enf_shape *shape, enum enf_canon_kind kind)
 {
     static const uint16_t requests[ENF_CANON_KIND_COUNT] = {
-        [ENF_CANON_TABLE] = NFT_MSG_GETTABLE,         [ENF_CANON_CHAIN] = NFT_MSG_GETCHAIN,
-        [ENF_CANON_RULE] = NFT_MSG_GETRULE,           [ENF_CANON_SET] = NFT_MSG_GETSET,
-        [ENF_CANON_OBJECT] = NFT_MSG_GETOBJ,          [ENF_CANON_FLOWTABLE] = NFT_MSG_GETFLOWTABLE,
+        [ENF_CANON_TABLE] = NFT_MSG_GETTABLE, [ENF_CANON_CHAIN] = NFT_MSG_GETCHAIN,
+        [ENF_CANON_RULE] = NFT_MSG_GETRULE,   [ENF_CANON_SET] = NFT_MSG_GETSET,
+        [ENF_CANON_OBJECT] = NFT_MSG_GETOBJ,  [ENF_CANON_FLOWTABLE] = NFT_MSG_GETFLOWTABLE,
     };
     char buf[512] = {0};
     uint16_t flags = kind == ENF_CANON_TABLE ? 0 : NLM_F_DUMP;
@@ -177,16 +177,18 @@ struct enf_scan {
     struct enf_dump dump;
     char name[ENF_CANON_NAME_LEN];
     struct enf_print bag;
-    size_t count;
+    size_t count; /* elements, or intervals */
+    size_t read;  /* with the marks of their ends */
     uint8_t *buf;
 };
 
-static void on_print(void *ctx, struct enf_print print)
+static void on_print(void *ctx, struct enf_print print, bool end)
 {
     struct enf_scan *scan = ctx;
 
     enf_print_add(&scan->bag, print);
-    scan->count++;
+    scan->count += !end;
+    scan->read++;
 }
 
 static int on_elements(const struct nlmsghdr *h, void *ctx)
@@ -207,7 +209,7 @@ static int scan_start(struct enf_scan *scan, const char *set)
 
     snprintf(scan->name, sizeof scan->name, "%s", set);
     scan->bag = (struct enf_print){0};
-    scan->count = 0;
+    scan->count = scan->read = 0;
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, scan->name);
     int err = enf_dump_begin(&scan->dump, &scan->nl, h, on_elements, scan);
@@ -302,7 +304,7 @@ static int read_content(struct enf_scan *scan, struct enf_shape_item *set)
 
     if (err == 0)
         err = scan_start(scan, set->name);
-    while (err == 0 && done == 0 && scan->count <= ENF_SHAPE_ELEMENTS_MAX) {
+    while (err == 0 && done == 0 && scan->read <= ENF_SHAPE_ELEMENTS_MAX) {
         done = enf_dump_step(&scan->dump, &scan->nl, scan->buf);
         err = done < 0 ? done : done == 1 ? scan->dump.err : 0;
     }

@@ -91,9 +91,9 @@ class Node:
             raise LabError(f"{self.name}: {' '.join(map(str, argv))}: {(done.stderr or done.stdout).strip()}")
         return done
 
-    def start(self, *argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more):
+    def start(self, *argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more):
         """Starts a process that the lab ends when it ends itself."""
-        proc = subprocess.Popen(self.command(argv), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+        proc = subprocess.Popen(self.command(argv), stdin=stdin, stdout=stdout, stderr=stderr,
                                 start_new_session=True, preexec_fn=None if self.lab.keep else _die_with_parent,
                                 **more)
         self.lab.record(proc)

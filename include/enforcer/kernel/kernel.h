@@ -40,8 +40,8 @@ struct enf_kernel_net {
     uint64_t timeout_ms; /* ENF_FOREVER: none; ignored for relays */
 };
 
-/* Replaces all of quarantine_nets4 or _nets6 in one transaction. Ranges are disjoint, of that family,
- * ascending. */
+/* Replaces all of quarantine_nets4 or _nets6. Ranges are disjoint, of that family, ascending. No packet of an
+ * address that was in it and stays in it passes meanwhile (by way of quarantine_moving4 and _moving6). */
 int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
                             const struct enf_kernel_net *nets, size_t len);
 /* The same for relays4 or relays6. */
@@ -49,6 +49,8 @@ int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family,
                               const struct enf_kernel_net *nets, size_t len);
 /* The interfaces on which the meter must not quarantine. */
 int enf_kernel_governed_replace(struct enf_kernel *kernel, const char *const *names, size_t len);
+/* Whether the kernel has just these, each once in names. */
+int enf_kernel_governed_same(struct enf_kernel *kernel, const char *const *names, size_t len, bool *same);
 
 /* Empties the meters and caps of all subscribers, of both families. */
 int enf_kernel_meters_flush(struct enf_kernel *kernel);

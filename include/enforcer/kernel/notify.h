@@ -22,13 +22,13 @@ struct enf_notify_news {
     uint64_t transactions; /* of others, that touched our table */
     bool overrun;          /* messages were lost: everything may have changed */
     bool table_deleted;
-    bool rules;             /* chains, rules, sets as such, counters */
-    bool elements;          /* of any set */
-    size_t elements_added;  /* to quarantine4 and quarantine6 */
-    size_t elements_removed; /* from them */
+    bool rules;                                  /* chains, rules, sets as such, counters */
+    bool elements;                               /* of any set */
+    size_t elements_added;                       /* to quarantine4 and quarantine6 */
+    size_t elements_removed;                     /* from them */
     struct enf_addr added[ENF_NOTIFY_ADDED_MAX]; /* the first of them */
-    uint32_t pid;                    /* of the latest such transaction; 0: not told */
-    char name[ENF_NOTIFY_NAME_LEN];  /* its process; printable */
+    uint32_t pid;                                /* of the latest such transaction; 0: not told */
+    char name[ENF_NOTIFY_NAME_LEN];              /* its process; printable */
 };
 
 struct enf_notify;

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENF_FIGHT_REPAIRS   4     /* so many … */
-#define ENF_FIGHT_WINDOW_MS 5000  /* … within this are a fight */
-#define ENF_FIGHT_FIRST_MS  250   /* the first wait; each next one is twice as long */
-#define ENF_FIGHT_MAX_MS    2000  /* the longest */
-#define ENF_FIGHT_COST      4     /* a wait is at least so many times what a repair took */
-#define ENF_FIGHT_QUIET_MS  5000  /* without a repair: over */
+#define ENF_FIGHT_REPAIRS   5    /* so many … */
+#define ENF_FIGHT_WINDOW_MS 5000 /* … within this are a fight */
+#define ENF_FIGHT_FIRST_MS  250  /* the first wait; each next one is twice as long */
+#define ENF_FIGHT_MAX_MS    2000 /* the longest */
+#define ENF_FIGHT_COST      4    /* a wait is at least so many times what a repair took */
+#define ENF_FIGHT_QUIET_MS  5000 /* without a repair: over */
 
 /* Zero value: peace. */
 struct enf_fight {

@@ -229,13 +229,8 @@ int main(void)
     static struct kernel_bed kernel_bed;
     void *state = &kernel_bed;
     const struct CMUnitTest tests[] = {
-        TEST(test_same_after_reload),
-        TEST(test_no_change),
-        TEST(test_changes),
-        TEST(test_static_elements),
-        TEST(test_replaced_and_swapped),
-        TEST(test_no_table),
-        TEST(test_large),
+        TEST(test_same_after_reload),    TEST(test_no_change), TEST(test_changes), TEST(test_static_elements),
+        TEST(test_replaced_and_swapped), TEST(test_no_table),  TEST(test_large),
     };
 
     bed_enter(&state);
