@@ -224,7 +224,7 @@ static int replace_nets(struct enf_kernel *kernel, const char *name, const struc
 }
 
 /* In three transactions, because kernels 6.1 and 6.12 miss elements of an interval set while it is filled
- * anew (docs/decisions/0015): what shall be in force goes into a second set that the rules ask as well, then
+ * anew (docs/decisions/0017): what shall be in force goes into a second set that the rules ask as well, then
  * into the first, then out of the second. An address that stays is at each moment in one that rests. */
 int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
                             const struct enf_kernel_net *nets, size_t len)
