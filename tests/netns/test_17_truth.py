@@ -85,7 +85,7 @@ CHANGES = [
     ("one rule replaced", replace_rule, TAMPERED, "chain forward: 1 of 3 rules missing, 1 not ours"),
     ("rules in another order", reorder, TAMPERED, "chain forward: the rules stand in another order"),
     ("a chain emptied", "flush chain inet enforcer answers4", TAMPERED, "chain answers4: "),
-    ("the queue statement gone", "flush chain inet enforcer shard", TAMPERED, "chain shard"),
+    ("the queue statement gone", "flush chain inet enforcer queue0", TAMPERED, "chain queue0: 2 of 2 rules missing"),
     ("another policy", "add chain inet enforcer forward { policy drop; }", TAMPERED, "hook, priority or policy"),
     ("another priority", other_priority, TAMPERED, "hook, priority or policy"),
     ("the table asleep", "add table inet enforcer { flags dormant; }", TAMPERED, "the table's flags"),
