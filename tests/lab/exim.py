@@ -42,6 +42,7 @@ tls_privatekey = {key}
 smtp_accept_max = 0
 smtp_accept_queue_per_connection = 0
 smtp_connect_backlog = 600
+smtp_accept_max_nonmail = 100
 acl_smtp_rcpt = accept
 acl_smtp_data = accept
 chunking_advertise_hosts = *

@@ -141,6 +141,9 @@ class RealMail:
         port 25 that came to the forward hook left enforcer's table. since: as of Daemon.mark()."""
         status = self.status()
         assert not self.gate.daemon.quarantined()
+        top = self.gate.daemon.call("subscriber.top", limit=1000)["subscribers"]
+        assert top and [s for s in top if s["verdict"] != "clean"] == []
+        assert status["flows"]["unread"] == 0, "sessions that were not read"
         assert status["quarantine"]["entries"] == 0 and status["detector"]["convictions"] == 0
         assert {k: status["telemetry"][k] for k in LOSSES} == dict.fromkeys(LOSSES, 0)
         assert {k: status["counters"][k]["packets"] for k in DROPS} == dict.fromkeys(DROPS, 0)

@@ -66,11 +66,17 @@ def test_same_ports_at_once(world, family, server):
     """The same four numbers again as soon as the last session is over: each is a session of its own."""
     sub = world.gate.fresh("business", family)
     for number in range(1, 4):
-        letter = world.letter("again")
+        letter, before = world.letter("again"), world.status()
         session = _session(world, sub, server, sport=45025).hello()
+        for _ in range(25):
+            session.say("NOOP", 250)  # the session uses up what is read of it
         session.hand_in(letter)
         session.quit()
         world.servers[server].box.wait(letter)
+        # Each is read from its beginning. The slow ones type meanwhile, so there may be more.
+        after = world.status()
+        assert after["flows"]["sessions"] > before["flows"]["sessions"]
+        assert after["telemetry"]["queue_packets"] - before["telemetry"]["queue_packets"] >= 40
         wait_for(f"{number} connections", lambda number=number: world.gate.connections(sub) == number)
 
 
