@@ -2,18 +2,26 @@
 /* Flows by hash, in lists by what they wait for, and how many a subscriber has. */
 #include "enforcer/inspect/flow_table.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL /* keys of known length: a call costs more than the hash */
 #include <xxhash.h>
+
+#define FETCH_AHEAD 4
 
 uint32_t enf_flow_hash(const struct enf_flows *flows, const struct flow_key *key)
 {
-    uint8_t bytes[36];
-    size_t len = key->client.family == ENF_FAMILY_V4 ? 4 : 16;
-    memcpy(bytes, key->client.bytes, len);
-    memcpy(bytes + len, key->server.bytes, len);
-    memcpy(bytes + 2 * len, &key->client_port, sizeof(key->client_port));
-    return (uint32_t)XXH3_64bits_withSeed(bytes, 2 * len + sizeof(key->client_port), flows->params.seed);
+    uint8_t bytes[34];
+    memcpy(bytes, &key->client_port, sizeof(key->client_port));
+    if (key->client.family == ENF_FAMILY_V4) {
+        memcpy(bytes + 2, key->client.bytes, 4);
+        memcpy(bytes + 6, key->server.bytes, 4);
+        return (uint32_t)XXH3_64bits_withSeed(bytes, 10, flows->params.seed);
+    }
+    memcpy(bytes + 2, key->client.bytes, 16);
+    memcpy(bytes + 18, key->server.bytes, 16);
+    return (uint32_t)XXH3_64bits_withSeed(bytes, 34, flows->params.seed);
 }
 
 static bool matches(const struct flow *flow, const struct flow_key *key)
@@ -103,9 +111,15 @@ struct enf_prefix enf_flow_subscriber(const struct flow *flow)
     return enf_prefix_make(&client, flow->prefix_len);
 }
 
-static void sketch_rows(const struct enf_flows *flows, const struct enf_prefix *subscriber, uint32_t at[2])
+/* The first len bits of an address, and of which family. */
+static void sketch_rows(const struct enf_flows *flows, const uint8_t address[16], unsigned len, bool v6,
+                        uint32_t at[2])
 {
-    uint64_t hash = enf_prefix_hash(subscriber, flows->params.seed);
+    uint64_t halves[2];
+    memcpy(halves, address, sizeof(halves));
+    for (unsigned i = 0; i<2; i++, len = len> 64 ? len - 64 : 0)
+        halves[i] &= len >= 64 ? UINT64_MAX : htobe64(~(UINT64_MAX >> len));
+    uint64_t hash = XXH3_64bits_withSeed(halves, sizeof(halves), flows->params.seed + v6);
     at[0] = (uint32_t)hash & ((1U << SKETCH_BITS) - 1);
     at[1] = (uint32_t)(hash >> 32) & ((1U << SKETCH_BITS) - 1);
 }
@@ -113,7 +127,7 @@ static void sketch_rows(const struct enf_flows *flows, const struct enf_prefix *
 bool enf_flow_subscriber_has_room(const struct enf_flows *flows, const struct enf_prefix *subscriber)
 {
     uint32_t at[2];
-    sketch_rows(flows, subscriber, at);
+    sketch_rows(flows, subscriber->addr.bytes, subscriber->len, subscriber->addr.family == ENF_FAMILY_V6, at);
     uint32_t max = flows->params.max_of_subscriber;
     return flows->sketch[0][at[0]] < max || flows->sketch[1][at[1]] < max;
 }
@@ -123,8 +137,7 @@ static void count(struct enf_flows *flows, struct flow *flow, bool in)
     uint32_t at[2];
     if (in == !!(flow->flags & FLOW_COUNTED))
         return;
-    struct enf_prefix subscriber = enf_flow_subscriber(flow);
-    sketch_rows(flows, &subscriber, at);
+    sketch_rows(flows, flow->client, flow->prefix_len, flow->flags & FLOW_V6, at);
     flow->flags ^= FLOW_COUNTED;
     flows->sketch[0][at[0]] += in ? 1U : UINT32_MAX;
     flows->sketch[1][at[1]] += in ? 1U : UINT32_MAX;
@@ -165,9 +178,11 @@ void enf_flow_remove(struct enf_flows *flows, struct flow *flow)
     flows->len--;
 }
 
-/* Those who come next to go are fetched, their places in the table are far from each other. */
+/* Those who come next to go are fetched: their places in the table are far from each other. */
 static void prefetch_oldest(const struct enf_flows *flows, uint32_t id)
 {
+    for (int ahead = 0; ahead < FETCH_AHEAD && id != FLOW_NONE; ahead++)
+        id = flows->flows[id].next;
     if (id == FLOW_NONE)
         return;
     const struct flow *next = &flows->flows[id];
