@@ -52,7 +52,8 @@ static struct argument next_word(struct argument *arg)
 
 static bool is_word(struct argument word, const char *text)
 {
-    return word.len == strlen(text) && strncasecmp(word.text, text, word.len) == 0;
+    return word.len == strlen(text) && (word.text[0] & 0x5f) == (text[0] & 0x5f) &&
+           strncasecmp(word.text, text, word.len) == 0;
 }
 
 /* Decimal digits and nothing else. Larger than 64 bits hold: false. */

@@ -80,23 +80,35 @@ static void tell_answer(const struct watching *w, const struct enf_smtp_facts *f
         tell_once(w, TOLD_FAILED, facts->reset_server, ENF_OBSERVATION_FAILED, 1);
 }
 
+/* What holds by the facts, as bits of what may be told. Looked at for each line: it must be cheap. */
+static unsigned holds(const struct enf_smtp_facts *facts)
+{
+    const uint16_t *rcpt = facts->replies[ENF_SMTP_STAGE_RCPT];
+    return (facts->early_talk ? TOLD_EARLY_TALK : 0U) |
+           (facts->rcpt_max >= ENF_MANY_RECIPIENTS ? TOLD_RECIPIENTS : 0U) |
+           (rcpt[ENF_SMTP_CLASS_2] ? TOLD_ACCEPTED : 0U) | (rcpt[ENF_SMTP_CLASS_5] ? TOLD_REFUSED : 0U) |
+           (deferred(facts) ? TOLD_DEFERRED : 0U) | (facts->refused_listed ? TOLD_BLOCKLISTED : 0U) |
+           (facts->protocol > ENF_SMTP_PROTOCOL_SMTP ? TOLD_NOT_SMTP : 0U) | (facts->quit ? TOLD_END : 0U);
+}
+
 static void watch(void *ctx, const struct enf_smtp_facts *facts)
 {
     const struct watching *w = ctx;
-    const uint16_t *rcpt = facts->replies[ENF_SMTP_STAGE_RCPT];
+    unsigned now = holds(facts);
     tell_answer(w, facts);
-    tell_once(w, TOLD_EARLY_TALK, facts->early_talk, ENF_OBSERVATION_EARLY_TALK, 0);
+    if (facts->early_talk)
+        tell_once(w, TOLD_EARLY_TALK, true, ENF_OBSERVATION_EARLY_TALK, 0);
     tell_helo(w, facts);
-    tell_once(w, TOLD_RECIPIENTS, facts->rcpt_max >= ENF_MANY_RECIPIENTS, ENF_OBSERVATION_RECIPIENTS,
-              facts->rcpt_max);
+    if (!(now & ~w->flow->reading->told))
+        return;
+    tell_once(w, TOLD_RECIPIENTS, now & TOLD_RECIPIENTS, ENF_OBSERVATION_RECIPIENTS, facts->rcpt_max);
     /* Before what it explains. */
-    tell_once(w, TOLD_BLOCKLISTED, facts->refused_listed, ENF_OBSERVATION_BLOCKLISTED, 0);
-    tell_once(w, TOLD_ACCEPTED, rcpt[ENF_SMTP_CLASS_2], ENF_OBSERVATION_ACCEPTED, 0);
-    tell_once(w, TOLD_REFUSED, rcpt[ENF_SMTP_CLASS_5], ENF_OBSERVATION_REFUSED, 0);
-    tell_once(w, TOLD_DEFERRED, deferred(facts), ENF_OBSERVATION_DEFERRED, 0);
-    tell_once(w, TOLD_NOT_SMTP, facts->protocol > ENF_SMTP_PROTOCOL_SMTP, ENF_OBSERVATION_NOT_SMTP,
-              facts->protocol);
-    tell_once(w, TOLD_END, facts->quit, ENF_OBSERVATION_END, 1);
+    tell_once(w, TOLD_BLOCKLISTED, now & TOLD_BLOCKLISTED, ENF_OBSERVATION_BLOCKLISTED, 0);
+    tell_once(w, TOLD_ACCEPTED, now & TOLD_ACCEPTED, ENF_OBSERVATION_ACCEPTED, 0);
+    tell_once(w, TOLD_REFUSED, now & TOLD_REFUSED, ENF_OBSERVATION_REFUSED, 0);
+    tell_once(w, TOLD_DEFERRED, now & TOLD_DEFERRED, ENF_OBSERVATION_DEFERRED, 0);
+    tell_once(w, TOLD_NOT_SMTP, now & TOLD_NOT_SMTP, ENF_OBSERVATION_NOT_SMTP, facts->protocol);
+    tell_once(w, TOLD_END, now & TOLD_END, ENF_OBSERVATION_END, 1);
 }
 
 /* Without QUIT an end is told only where the whole dialogue was read up to it, so that no QUIT was missed:
@@ -144,7 +156,8 @@ unsigned enf_flow_reading_feed(struct flow *flow, const struct enf_packet *packe
         reading->fin_known = true;
         reading->fin_ack = packet->acknowledgment;
     }
-    watch(&w, facts);
+    if (answer & ENF_SESSION_CHANGED || !(reading->told & (TOLD_ANSWERED | TOLD_FAILED)))
+        watch(&w, facts);
     tell_end(&w, packet, direction);
     return answer;
 }

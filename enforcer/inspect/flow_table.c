@@ -3,6 +3,7 @@
 #include "enforcer/inspect/flow_table.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #define XXH_INLINE_ALL /* keys of known length: a call costs more than the hash */
@@ -295,4 +296,84 @@ void enf_flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms
 {
     free_reading(flows, flow);
     enf_flow_move(flows, flow, FLOW_TOLD, now_ms);
+}
+
+/* --- the whole table --- */
+
+int enf_flows_new(const struct enf_flows_params *params, struct enf_flows **out)
+{
+    struct enf_flows_params taken = *params;
+    if (taken.max_flows == 0)
+        taken.max_flows = ENF_FLOWS_DEFAULT;
+    if (taken.max_bytes == 0)
+        taken.max_bytes = ENF_FLOWS_BYTES_DEFAULT;
+    if (taken.max_of_subscriber == 0)
+        taken.max_of_subscriber = ENF_FLOWS_SUBSCRIBER_MAX;
+    if (taken.max_flows > ENF_FLOWS_MAX)
+        return -EINVAL;
+    size_t slots = 2;
+    while (slots < taken.max_flows * 2)
+        slots *= 2;
+    struct enf_flows *flows = calloc(1, sizeof(*flows));
+    if (!flows)
+        return -ENOMEM;
+    flows->params = taken;
+    flows->slots_mask = (uint32_t)(slots - 1);
+    flows->free = FLOW_NONE;
+    flows->waiting.max = taken.max_bytes / 2;
+    for (int i = 0; i < FLOW_LIST_COUNT; i++)
+        flows->lists[i] = (struct flow_ends){FLOW_NONE, FLOW_NONE, 0};
+    flows->slots = calloc(slots, sizeof(*flows->slots));
+    /* Pages are the kernel's until they are used. */
+    flows->flows = aligned_alloc(64, taken.max_flows * sizeof(*flows->flows));
+    if (!flows->slots || !flows->flows) {
+        enf_flows_free(&flows);
+        return -ENOMEM;
+    }
+    *out = flows;
+    return 0;
+}
+
+void enf_flow_empty(struct enf_flows *flows)
+{
+    for (int list = 0; list < FLOW_LIST_COUNT; list++)
+        while (flows->lists[list].len)
+            enf_flow_remove(flows, &flows->flows[flows->lists[list].first]);
+}
+
+void enf_flows_free(struct enf_flows **flows)
+{
+    if (!*flows)
+        return;
+    if ((*flows)->flows)
+        enf_flow_empty(*flows);
+    free((*flows)->flows);
+    free((*flows)->slots);
+    free(*flows);
+    *flows = NULL;
+}
+
+size_t enf_flows_forget(struct enf_flows *flows, const struct enf_prefix *prefix)
+{
+    size_t before = flows->len;
+    for (int list = 0; list < FLOW_LIST_COUNT; list++)
+        for (uint32_t id = flows->lists[list].first; id != FLOW_NONE;) {
+            struct flow *flow = &flows->flows[id];
+            struct enf_addr client = enf_flow_client(flow);
+            id = flow->next;
+            if (enf_prefix_contains(prefix, &client))
+                enf_flow_remove(flows, flow);
+        }
+    return before - flows->len;
+}
+
+void enf_flows_stats(const struct enf_flows *flows, struct enf_flows_stats *out)
+{
+    *out = flows->stats;
+    out->flows = flows->len;
+    out->waiting = flows->lists[FLOW_WAITING].len;
+    out->read = flows->lists[FLOW_HALF].len + flows->lists[FLOW_READ].len;
+    out->bytes = flows->readings_bytes + flows->waiting.used;
+    out->bytes_fixed = sizeof(*flows) + (flows->slots_mask + 1ULL) * sizeof(*flows->slots) +
+                       flows->params.max_flows * sizeof(*flows->flows);
 }

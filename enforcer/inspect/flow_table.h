@@ -135,6 +135,9 @@ bool enf_flow_read(struct enf_flows *flows, struct flow *flow, enum flow_list li
 /* Gives the reader back, without reading; the flow goes to FLOW_TOLD. */
 void enf_flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms);
 
+/* Forgets all, and tells nothing. */
+void enf_flow_empty(struct enf_flows *flows);
+
 /* --- flow_reading.c --- */
 /* An observation of this flow with what all of them have. */
 void enf_flow_tell(const struct flow *flow, enum enf_observation_kind kind, uint64_t value,

@@ -4,7 +4,7 @@
 
 #include "enforcer/inspect/flow_table.h"
 
-#include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,59 +23,6 @@ struct arrival {
     uint64_t now_ms; /* never before an earlier packet's, for the lists */
     struct telling telling;
 };
-
-int enf_flows_new(const struct enf_flows_params *params, struct enf_flows **out)
-{
-    struct enf_flows_params taken = *params;
-    if (taken.max_flows == 0)
-        taken.max_flows = ENF_FLOWS_DEFAULT;
-    if (taken.max_bytes == 0)
-        taken.max_bytes = ENF_FLOWS_BYTES_DEFAULT;
-    if (taken.max_of_subscriber == 0)
-        taken.max_of_subscriber = ENF_FLOWS_SUBSCRIBER_MAX;
-    if (taken.max_flows > ENF_FLOWS_MAX)
-        return -EINVAL;
-    size_t slots = 2;
-    while (slots < taken.max_flows * 2)
-        slots *= 2;
-    struct enf_flows *flows = calloc(1, sizeof(*flows));
-    if (!flows)
-        return -ENOMEM;
-    flows->params = taken;
-    flows->slots_mask = (uint32_t)(slots - 1);
-    flows->free = FLOW_NONE;
-    flows->waiting.max = taken.max_bytes / 2;
-    for (int i = 0; i < FLOW_LIST_COUNT; i++)
-        flows->lists[i] = (struct flow_ends){FLOW_NONE, FLOW_NONE, 0};
-    flows->slots = calloc(slots, sizeof(*flows->slots));
-    /* Pages are the kernel's until they are used. */
-    flows->flows = aligned_alloc(64, taken.max_flows * sizeof(*flows->flows));
-    if (!flows->slots || !flows->flows) {
-        enf_flows_free(&flows);
-        return -ENOMEM;
-    }
-    *out = flows;
-    return 0;
-}
-
-static void empty(struct enf_flows *flows)
-{
-    for (int list = 0; list < FLOW_LIST_COUNT; list++)
-        while (flows->lists[list].len)
-            enf_flow_remove(flows, &flows->flows[flows->lists[list].first]);
-}
-
-void enf_flows_free(struct enf_flows **flows)
-{
-    if (!*flows)
-        return;
-    if ((*flows)->flows)
-        empty(*flows);
-    free((*flows)->flows);
-    free((*flows)->slots);
-    free(*flows);
-    *flows = NULL;
-}
 
 /* --- time --- */
 
@@ -138,7 +85,7 @@ static struct flow *first_due(struct enf_flows *flows, uint64_t now_ms)
 static uint64_t advance(struct enf_flows *flows, uint64_t now_ms)
 {
     if (now_ms + ENF_FLOWS_STEP_MS < flows->newest_ms) {
-        empty(flows);
+        enf_flow_empty(flows);
         flows->stats.clock_steps++;
         flows->newest_ms = now_ms;
     }
@@ -167,7 +114,7 @@ void enf_flows_finish(struct enf_flows *flows, enf_flows_fn fn, void *ctx)
     for (int list = FLOW_HALF; list <= FLOW_READ; list++)
         while (flows->lists[list].len)
             end_reading(flows, &flows->flows[flows->lists[list].first], flows->newest_ms, &telling);
-    empty(flows);
+    enf_flow_empty(flows);
     flows->newest_ms = 0;
 }
 
@@ -433,6 +380,16 @@ enum enf_direction enf_flows_direction(const struct enf_flows *flows, const stru
                                                                                : ENF_DIRECTION_CLIENT;
 }
 
+/* The parts of a reader that each packet touches. */
+static void fetch_reading(const struct reading *reading)
+{
+    const char *at = (const char *)reading;
+    for (size_t i = 0; i < sizeof(reading->session.smtp.facts); i += 64)
+        __builtin_prefetch(at + i, 1);
+    for (size_t i = offsetof(struct reading, session.client); i < sizeof(*reading); i += 64)
+        __builtin_prefetch(at + i, 1);
+}
+
 void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *const *packets, size_t len)
 {
     uint32_t hashes[ENF_FLOWS_PREFETCH_MAX];
@@ -450,31 +407,11 @@ void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *
         if (id)
             __builtin_prefetch(&flows->flows[id - 1], 1);
     }
-}
-
-size_t enf_flows_forget(struct enf_flows *flows, const struct enf_prefix *prefix)
-{
-    size_t before = flows->len;
-    for (int list = 0; list < FLOW_LIST_COUNT; list++)
-        for (uint32_t id = flows->lists[list].first; id != FLOW_NONE;) {
-            struct flow *flow = &flows->flows[id];
-            struct enf_addr client = enf_flow_client(flow);
-            id = flow->next;
-            if (enf_prefix_contains(prefix, &client))
-                enf_flow_remove(flows, flow);
-        }
-    return before - flows->len;
-}
-
-void enf_flows_stats(const struct enf_flows *flows, struct enf_flows_stats *out)
-{
-    *out = flows->stats;
-    out->flows = flows->len;
-    out->waiting = flows->lists[FLOW_WAITING].len;
-    out->read = flows->lists[FLOW_HALF].len + flows->lists[FLOW_READ].len;
-    out->bytes = flows->readings_bytes + flows->waiting.used;
-    out->bytes_fixed = sizeof(*flows) + (flows->slots_mask + 1ULL) * sizeof(*flows->slots) +
-                       flows->params.max_flows * sizeof(*flows->flows);
+    for (size_t i = 0; i < len; i++) {
+        uint32_t id = flows->slots[hashes[i] & flows->slots_mask].id;
+        if (id && flow_list_of(&flows->flows[id - 1]) >= FLOW_HALF)
+            fetch_reading(flows->flows[id - 1].reading);
+    }
 }
 
 uint16_t enf_flows_reply_code(const struct enf_packet *packet)

@@ -46,7 +46,8 @@ static uint16_t read_extension(const char *text, size_t len)
 {
     for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++) {
         size_t name_len = strlen(extensions[i].name);
-        if (len < name_len || strncasecmp(text, extensions[i].name, name_len) != 0)
+        if (len < name_len || (text[0] & 0x5f) != (extensions[i].name[0] & 0x5f) ||
+            strncasecmp(text, extensions[i].name, name_len) != 0)
             continue;
         if (len == name_len || text[name_len] == ' ' || text[name_len] == '=')
             return extensions[i].bit;

@@ -46,6 +46,12 @@ static bool strip(const char *line, uint16_t *line_len, bool too_long)
     return true;
 }
 
+/* What a line held, and the CR that strip took off. */
+static void wipe(char *line, size_t len)
+{
+    explicit_bzero(line, len + 1);
+}
+
 static void dispatch_client_line(struct enf_smtp *smtp)
 {
     if (smtp->client_partial) {
@@ -84,7 +90,7 @@ static void end_client_line(struct enf_smtp *smtp)
 {
     smtp->client_long = strip(smtp->client_line, &smtp->client_len, smtp->client_long);
     dispatch_client_line(smtp);
-    explicit_bzero(smtp->client_line, sizeof(smtp->client_line));
+    wipe(smtp->client_line, smtp->client_len);
     smtp->client_len = 0;
     smtp->client_long = false;
     smtp->client_begun = false;
@@ -165,7 +171,7 @@ static void end_server_line(struct enf_smtp *smtp, uint32_t sequence)
             enf_count16(&smtp->facts.long_replies);
         enf_reply_line(smtp, sequence);
     }
-    explicit_bzero(smtp->server_line, sizeof(smtp->server_line));
+    wipe(smtp->server_line, smtp->server_len);
     smtp->server_len = 0;
     smtp->server_long = false;
 }

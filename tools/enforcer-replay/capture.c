@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Captures, by libpcap. */
+/* Captures, by libpcap: one thread reads and takes apart, the other one judges. */
+#include "batches.h"
 #include "enforcer/inspect/link.h"
 #include "enforcer/inspect/packet.h"
 #include "replay.h"
 
+#include <errno.h>
 #include <pcap/pcap.h>
+#include <pthread.h>
 #include <string.h>
 
+#define FETCH 16 /* packets that memory is fetched for at once */
+
 /* Times are what the file says, and files say anything. */
-static uint64_t time_ms(const struct timeval *ts)
+static uint64_t time_of(const struct timeval *ts)
 {
     uint64_t seconds = ts->tv_sec > 0 ? (uint64_t)ts->tv_sec : 0;
     uint64_t micros = ts->tv_usec >= 0 && ts->tv_usec < 1000000 ? (uint64_t)ts->tv_usec : 0;
@@ -52,10 +57,10 @@ static bool claim(const struct replay *replay, const struct enf_packet *packet, 
     return true;
 }
 
-static int observe(struct replay *replay, enum enf_packet_result result, const struct enf_packet *packet,
-                   const struct timeval *ts)
+static void observe(struct replay *replay, enum enf_packet_result result, const struct enf_packet *packet,
+                    uint64_t time_ms)
 {
-    struct enf_flow_context context = {.time_ms = time_ms(ts)};
+    struct enf_flow_context context = {.time_ms = time_ms};
     enum enf_direction direction = enf_flows_direction(replay->flows, packet);
     bool syn = enf_packet_is_connection(packet);
     if (context.time_ms != replay->last_packet_ms) {
@@ -63,76 +68,129 @@ static int observe(struct replay *replay, enum enf_packet_result result, const s
         replay->last_packet_ms = context.time_ms;
     }
     if (syn && !claim(replay, packet, true, &context))
-        return 0;
+        return;
     if (direction == ENF_DIRECTION_SERVER && enf_flows_reply_code(packet))
         context.unrequested = claim(replay, packet, false, &context);
     (void)enf_flows_feed(replay->flows, result, packet, direction, &context, take, replay);
-    return replay->error;
 }
 
-/* Cut short or malformed, a packet still counts for what of it is readable: so do filters and firewalls. */
-static int read_packet(struct replay *replay, enum enf_link link, const struct pcap_pkthdr *header,
-                       const uint8_t *bytes)
+/* What the reading thread has of its own, until it is joined. */
+struct reader {
+    pcap_t *pcap;
+    enum enf_link link;
+    struct batches *batches;
+    uint64_t packets;
+    uint64_t undecodable;
+    uint64_t port25_packets;
+    uint64_t port25_syns;
+    int end; /* of pcap_next_ex */
+};
+
+/* Cut short or malformed, a packet still counts for what of it is readable: so do filters and firewalls.
+ * False where no more is wanted. */
+static bool read_packet(struct reader *reader, const struct pcap_pkthdr *header, const uint8_t *bytes)
 {
     struct enf_packet packet;
     size_t offset = 0;
-    replay->packets++;
-    switch (enf_link_find_ip(link, bytes, header->caplen, &offset)) {
+    reader->packets++;
+    switch (enf_link_find_ip(reader->link, bytes, header->caplen, &offset)) {
     case ENF_LINK_OK:
         break;
     case ENF_LINK_NOT_IP:
-        replay->undecodable += link == ENF_LINK_UNSUPPORTED;
-        return 0;
+        reader->undecodable += reader->link == ENF_LINK_UNSUPPORTED;
+        return true;
     case ENF_LINK_TRUNCATED:
     case ENF_LINK_MALFORMED:
-        replay->undecodable++;
-        return 0;
+        reader->undecodable++;
+        return true;
     }
     enum enf_packet_result result = enf_packet_parse(bytes + offset, header->caplen - offset, &packet);
     if (result == ENF_PACKET_TRUNCATED || result == ENF_PACKET_MALFORMED)
-        replay->undecodable++;
+        reader->undecodable++;
     if (!enf_packet_is_smtp(&packet))
-        return 0;
-    replay->port25_packets++;
+        return true;
+    reader->port25_packets++;
     if (enf_packet_is_connection(&packet))
-        replay->port25_syns++;
+        reader->port25_syns++;
     else if (result != ENF_PACKET_OK)
-        return 0;
-    return observe(replay, result, &packet, &header->ts);
+        return true;
+    return batches_put(reader->batches, result, &packet, time_of(&header->ts));
+}
+
+static void *read_all(void *arg)
+{
+    struct reader *reader = arg;
+    struct pcap_pkthdr *header;
+    const u_char *bytes;
+    while ((reader->end = pcap_next_ex(reader->pcap, &header, &bytes)) == 1)
+        if (!read_packet(reader, header, bytes))
+            break;
+    batches_close(reader->batches);
+    return NULL;
+}
+
+static void judge(struct replay *replay, const struct batch *batch)
+{
+    const struct enf_packet *packets[FETCH];
+    for (size_t i = 0; i < batch->len && replay->error == 0; i++) {
+        if (i % FETCH == 0) {
+            size_t n = batch->len - i < FETCH ? batch->len - i : FETCH;
+            for (size_t k = 0; k < n; k++)
+                packets[k] = &batch->packets[i + k].packet;
+            enf_flows_prefetch(replay->flows, packets, n);
+        }
+        const struct batch_packet *p = &batch->packets[i];
+        observe(replay, p->result, &p->packet, p->time_ms);
+    }
+}
+
+/* 0, or a negative errno where not all was judged. */
+static int read_and_judge(struct replay *replay, struct reader *reader)
+{
+    pthread_t thread;
+    const struct batch *batch;
+    reader->batches = batches_new();
+    int rc = reader->batches ? -pthread_create(&thread, NULL, read_all, reader) : -ENOMEM;
+    if (rc == 0) {
+        while (replay->error == 0 && (batch = batches_next(reader->batches)))
+            judge(replay, batch);
+        batches_stop(reader->batches);
+        (void)pthread_join(thread, NULL);
+        rc = replay->error;
+    }
+    batches_free(&reader->batches);
+    replay->packets += reader->packets;
+    replay->undecodable += reader->undecodable;
+    replay->port25_packets += reader->port25_packets;
+    replay->port25_syns += reader->port25_syns;
+    return rc;
 }
 
 bool capture_read(struct replay *replay, FILE *stream, char *error, size_t error_len)
 {
     char pcap_error[PCAP_ERRBUF_SIZE] = "";
-    pcap_t *pcap = pcap_fopen_offline(stream, pcap_error);
-    if (!pcap) {
+    struct reader reader = {.pcap = pcap_fopen_offline(stream, pcap_error)};
+    if (!reader.pcap) {
         (void)fclose(stream);
         (void)snprintf(error, error_len, "%s", pcap_error);
         return false;
     }
     bool whole = true;
-    enum enf_link link = enf_link_from_dlt(pcap_datalink(pcap));
-    if (link == ENF_LINK_UNSUPPORTED) {
-        const char *name = pcap_datalink_val_to_name(pcap_datalink(pcap));
+    int dlt = pcap_datalink(reader.pcap);
+    reader.link = enf_link_from_dlt(dlt);
+    if (reader.link == ENF_LINK_UNSUPPORTED) {
+        const char *name = pcap_datalink_val_to_name(dlt);
         whole = false;
-        (void)snprintf(error, error_len, "link type %d (%s) is not read", pcap_datalink(pcap),
-                       name ? name : "unknown");
+        (void)snprintf(error, error_len, "link type %d (%s) is not read", dlt, name ? name : "unknown");
     }
-    struct pcap_pkthdr *header;
-    const u_char *bytes;
-    int rc;
-    while ((rc = pcap_next_ex(pcap, &header, &bytes)) == 1) {
-        int observed = read_packet(replay, link, header, bytes);
-        if (observed == 0)
-            continue;
+    int rc = read_and_judge(replay, &reader);
+    if (rc != 0) {
         whole = false;
-        (void)snprintf(error, error_len, "%s", strerror(-observed));
-        break;
-    }
-    if (rc == PCAP_ERROR && whole) {
+        (void)snprintf(error, error_len, "%s", strerror(-rc));
+    } else if (reader.end == PCAP_ERROR && whole) {
         whole = false;
-        (void)snprintf(error, error_len, "%s", pcap_geterr(pcap));
+        (void)snprintf(error, error_len, "%s", pcap_geterr(reader.pcap));
     }
-    pcap_close(pcap); /* and the stream */
+    pcap_close(reader.pcap); /* and the stream */
     return whole;
 }

@@ -11,10 +11,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define MAGIC_LEN  64   /* enough for captures: no more is waited for */
-#define HEAD_LEN   4096 /* the names in the first line of flow records */
-#define TELL_EVERY 16   /* reads */
-#define BUFFER_LEN (256u << 10)
+#define MAGIC_LEN  64           /* enough for captures: no more is waited for */
+#define HEAD_LEN   4096         /* the names in the first line of flow records */
+#define TELL_EVERY 4            /* reads */
+#define BUFFER_LEN (256u << 10) /* read at a time */
+#define UNPACK_LEN                                                                                           \
+    (64u << 10) /* less than half of it: then zlib reads plain files straight into our buffer */
 
 struct input {
     gzFile file;
@@ -26,6 +28,7 @@ struct input {
     uint64_t total; /* bytes of the file, packed; 0: not known */
     unsigned reads;
     char error[256];
+    char buffer[BUFFER_LEN]; /* of the stream */
 };
 
 static const struct {
@@ -114,7 +117,7 @@ struct input *input_open(const char *path, struct progress *progress, char *erro
         input->total = (uint64_t)status.st_size;
     input->progress = progress;
     progress_begin(progress, path);
-    gzbuffer(input->file, BUFFER_LEN);
+    gzbuffer(input->file, UNPACK_LEN);
     read_head(input, MAGIC_LEN);
     if (input_format(input) == FORMAT_UNKNOWN)
         read_head(input, HEAD_LEN);
@@ -151,7 +154,10 @@ enum format input_format(const struct input *input)
 
 FILE *input_stream(struct input *input)
 {
-    return fopencookie(input, "r", (cookie_io_functions_t){.read = on_read});
+    FILE *stream = fopencookie(input, "r", (cookie_io_functions_t){.read = on_read});
+    if (stream)
+        (void)setvbuf(stream, input->buffer, _IOFBF, sizeof(input->buffer));
+    return stream;
 }
 
 bool input_close(struct input **input, char *error, size_t error_len)

@@ -27,7 +27,8 @@ struct input; /* private to input.c */
 struct input *input_open(const char *path, struct progress *progress, char *error, size_t error_len);
 /* As far as the first bytes tell. */
 enum format input_format(const struct input *input);
-/* The content, unpacked, from the first byte on. Belongs to whoever closes it; the input stays. */
+/* The content, unpacked, from the first byte on. Belongs to whoever closes it, which must be before
+ * input_close; the input stays. */
 FILE *input_stream(struct input *input);
 /* Closes and frees. False where the packed data were damaged or ended early, with a text in error. */
 bool input_close(struct input **input, char *error, size_t error_len);

@@ -47,7 +47,7 @@ int replay_observe(struct replay *replay, struct enf_observation *obs, enum flow
     /* Of what is blocked the daemon sees the SYN, and no session. */
     if (obs->blocked && !syn)
         return 0;
-    if (++replay->fed % UPKEEP_EVERY == 0)
+    if (syn && ++replay->fed % UPKEEP_EVERY == 0)
         enf_detector_forget_idle(replay->detector, obs->time_ms, UPKEEP_WORK);
     int verdict = enf_detector_feed(replay->detector, obs, claim.settings, &signal);
     if (verdict < 0)

@@ -28,7 +28,7 @@ struct replay {
     uint64_t port25_syns;
     uint64_t undecodable; /* cut or contradictory headers, or a link layer that is not read */
     uint64_t last_packet_ms;
-    uint64_t fed; /* observations, for the upkeep of the detector */
+    uint64_t fed; /* SYNs, for the upkeep of the detector */
     uint64_t retransmissions;
     struct flow_window window;
     uint64_t last_flow_ms; /* the latest start that was fed */
