@@ -10,7 +10,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(call rooms_libs,$(BENCH_ROOMS))
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	  $(call rooms_ldlibs,$(BENCH_ROOMS))
+	  $(call rooms_ldlibs,$(BENCH_ROOMS)) -lpcap
 .SECONDARY: $(patsubst tests/bench/%.c,$(BUILD)/obj/tests/bench/%.o,$(wildcard tests/bench/*.c))
 
 .PHONY: bench bench-build bench-quick
