@@ -64,7 +64,12 @@ struct enf_daemon {
     struct enf_hub *hub;
     struct enf_control *control;
     struct enf_quarantine_table *quarantine;
-    struct enf_quarantine_table *would; /* who would be in quarantine: told once, not again and again */
+    struct enf_quarantine_table *unsaved; /* in force, but the disk refused them; NULL: none */
+    bool state_lost;                      /* it began without what was known: the kernel's sets say it */
+    bool forgetful;                       /* the state could not be opened: store is one that keeps nothing */
+    bool state_failed;                    /* something could not be written since the last time all was */
+    uint64_t state_retry_ms;              /* steady clock */
+    struct enf_quarantine_table *would;   /* who would be in quarantine: told once, not again and again */
     struct enf_history *history;
     struct enf_mailbox mailbox;
     struct enf_crew crew;
@@ -120,6 +125,7 @@ int enf_install_view(struct enf_daemon *d);
 int enf_relays_check(struct enf_daemon *d, size_t *missing, size_t *strange);
 /* Reads the configuration again. Fills errors where it is refused; changes gets lines for people. */
 int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes);
+/* -EIO: the disk refused; other -errno of the kernel. */
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error);
 
 /* --- reports.c: what workers say --- */
@@ -149,6 +155,20 @@ int enf_load_quarantine(struct enf_daemon *d);
 /* --- remember.c --- */
 /* Opens the store and reads all that it has. 0 or negative, then it has said why. */
 int enf_remember(struct enf_daemon *d);
+/* Rows of an open store, to what is known already: quarantine, history, relays and mode by hand. 0 or
+ * negative. */
+int enf_remember_rows(struct enf_daemon *d);
+/* --- recover.c --- */
+/* All that the kernel has in quarantine, prefixes too, into table and store: for a state that is lost. */
+void enf_recover_from_kernel(struct enf_daemon *d);
+/* Keeps an entry apart that is in force and not on disk; all of the table. */
+void enf_unsaved_put(struct enf_daemon *d, const struct enf_quarantine *entry);
+void enf_unsaved_all(struct enf_daemon *d);
+/* Puts them back into a table that was read anew; forgets those in prefix. */
+void enf_unsaved_restore(struct enf_daemon *d);
+void enf_unsaved_release(struct enf_daemon *d, const struct enf_prefix *prefix);
+/* Once in a while: writes what is missing on disk, opens a state that could not be opened. */
+void enf_state_retry(struct enf_daemon *d);
 /* The governor's trips to the disk, and back. */
 void enf_remember_governor(struct enf_daemon *d);
 void enf_recall_governor(struct enf_daemon *d);

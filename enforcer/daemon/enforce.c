@@ -153,10 +153,22 @@ enum need {
     DISK_WANTED,
 };
 
-static void tell_disk(struct enf_daemon *d)
+static void keep_unsaved(struct enf_daemon *d, const struct enf_changes *changes)
 {
-    enf_log_line("state", "could not be written, it is in force but forgotten at the next start: %s",
-                 enf_store_message(d->store));
+    for (size_t i = 0; i < changes->rows_len; i++) {
+        if (changes->rows[i].present)
+            enf_unsaved_put(d, &changes->rows[i].entry);
+    }
+    /* Said once for each failure, not for each conviction: a full disk lasts. */
+    if (!d->state_failed) {
+        enf_log_line("state", "could not be written, it is in force and will be tried again: %s",
+                     enf_store_message(d->store));
+        enf_tell_text(d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, NULL,
+                      "the state cannot be written: %s; quarantines are in force, but a restart would forget "
+                      "the latest",
+                      enf_store_message(d->store));
+    }
+    d->state_failed = true;
 }
 
 /* Kernel, then disk, then told. After a refusal of the disk the caller makes the kernel equal to the table
@@ -173,7 +185,7 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
         if (need == DISK_REQUIRED)
             err = -EIO;
         else
-            tell_disk(d);
+            keep_unsaved(d, changes);
     }
     if (err < 0)
         return err;
@@ -186,12 +198,54 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
 
 static void arm_expiry(struct enf_daemon *d);
 
-/* After a refusal the table holds what nobody else has: read it anew from the disk, then make the kernel
- * equal. */
-static void fall_back(struct enf_daemon *d)
+struct single_end {
+    const struct enf_prefix *subscriber;
+    uint64_t until_ms; /* 0: it has no entry of its own */
+};
+
+static int note_end(void *ctx, const struct enf_quarantine *entry)
 {
-    if (enf_load_quarantine(d) == 0)
-        enf_truth_check(d, ENF_ADOPT_NONE);
+    struct single_end *end = ctx;
+
+    if (!entry->net && enf_prefix_equal(&entry->subscriber, end->subscriber) &&
+        entry->until_ms > end->until_ms)
+        end->until_ms = entry->until_ms;
+    return 0;
+}
+
+/* The kernel's elements that a refused change touched, as the table has them now. */
+static int put_back(struct enf_daemon *d, const struct enf_changes *changes)
+{
+    uint64_t now_ms = enf_clock_wall_ms();
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < changes->elements_len; i++) {
+        struct enf_kernel_single single = {.subscriber = changes->elements[i].subscriber};
+        struct single_end end = {.subscriber = &single.subscriber};
+        enf_quarantine_covering(d->quarantine, &single.subscriber, note_end, &end);
+        single.remove = end.until_ms == 0;
+        single.timeout_ms = end.until_ms ? enf_left_ms(end.until_ms, now_ms) : 0;
+        err = enf_kernel_singles(d->kernel, &single, 1);
+    }
+    if (err == 0 && changes->nets4)
+        err = enf_nets_put(d, ENF_FAMILY_V4);
+    if (err == 0 && changes->nets6)
+        err = enf_nets_put(d, ENF_FAMILY_V6);
+    return err;
+}
+
+/* After a refusal the table holds what nobody else has: read it anew from the disk, with what the disk
+ * refused before, then make the kernel equal. */
+static void fall_back(struct enf_daemon *d, const struct enf_changes *changes)
+{
+    int err = enf_load_quarantine(d);
+
+    if (err == 0) {
+        enf_unsaved_restore(d);
+        err = put_back(d, changes);
+    }
+    if (err < 0)
+        enf_log_line("quarantine", "a refused change could not be taken back whole: %s", strerror(-err));
 }
 
 int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
@@ -205,7 +259,7 @@ int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, 
         enf_changes_seal(&changes);
         err = carry_out(d, &changes, how == ENF_QUARANTINE_SET ? DISK_REQUIRED : DISK_WANTED, NULL, NULL);
         if (err < 0)
-            fall_back(d);
+            fall_back(d, &changes);
     }
     enf_changes_clear(&changes);
     arm_expiry(d);
@@ -224,9 +278,10 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, c
         enf_changes_seal(&changes);
         err = carry_out(d, &changes, DISK_REQUIRED, actor, reason);
         if (err < 0)
-            fall_back(d);
+            fall_back(d, &changes);
     }
     if (err == 0) {
+        enf_unsaved_release(d, prefix);
         reset_subscriber(d, prefix);
         for (size_t i = 0; fn && i < changes.told_len; i++) {
             if (changes.told[i].change == ENF_QUARANTINE_RELEASED)

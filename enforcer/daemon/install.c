@@ -277,7 +277,10 @@ int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const c
     if (err < 0) {
         if (mode != d->mode)
             enf_install(d, d->running, d->mode, NULL);
-        return words(error, "the state could not be written", err);
+        if (error && !*error &&
+            asprintf(error, "the state could not be written: %s", enf_store_message(d->store)) < 0)
+            *error = NULL;
+        return -EIO;
     }
     bool changed = mode != d->mode || by_hand != d->mode_by_hand;
     d->mode = mode;

@@ -168,7 +168,8 @@ METHOD(enf_method_mode_set)
                                        : d->running->config->mode;
     int err = enf_set_mode(d, mode, choice != 2, caller->actor, &text);
     if (err < 0) {
-        enf_control_fail(error, ENF_CONTROL_KERNEL, "%s", text ? text : strerror(-err));
+        enf_control_fail(error, err == -EIO ? ENF_CONTROL_STATE : ENF_CONTROL_KERNEL, "%s",
+                         text ? text : strerror(-err));
         free(text);
         return -EINVAL;
     }

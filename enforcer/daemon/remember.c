@@ -48,7 +48,7 @@ int enf_load_quarantine(struct enf_daemon *d)
     if (err != 0) {
         enf_log_line("state", "the quarantine could not be read: %s", enf_store_message(d->store));
         enf_quarantine_free(&l.table);
-        return err < 0 ? -EIO : err;
+        return err;
     }
     enf_quarantine_free(&d->quarantine);
     d->quarantine = l.table;
@@ -87,67 +87,150 @@ static int load_relay(void *ctx, const struct enf_store_relay *relay)
     return 0;
 }
 
-/* A file that is broken, or no state at all, is set aside: what the kernel still has is adopted, and policy
- * goes on. A file of a newer version, or a disk that refuses, is left as it is. */
-static int open_store(struct enf_daemon *d)
+/* Moves a broken file aside and begins a new one: what the kernel still has is taken over. */
+static int start_anew(struct enf_daemon *d)
 {
     const char *directory = d->running->config->state;
     char text[512], aside[2 * ENF_PATH_LEN];
-    int err = enf_store_open(directory, &d->store, text, sizeof text);
+    int err = enf_store_set_aside(directory, enf_clock_wall_ms(), aside, sizeof aside);
 
-    if (err == 0)
-        return 0;
-    enf_log_line("state", "%s", text);
-    if (enf_store_fault(err) != ENF_STORE_CORRUPT && enf_store_fault(err) != ENF_STORE_FOREIGN)
-        return err;
-    if (enf_store_set_aside(directory, enf_clock_wall_ms(), aside, sizeof aside) < 0)
+    if (err < 0)
         return err;
     enf_log_line("state", "set aside as %s; a new one is made", aside);
-    if (d->hub)
-        enf_tell_text(d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, NULL,
-                      "the state file was broken and is set aside as %s: history is lost, what the kernel "
-                      "has is adopted",
-                      aside);
     err = enf_store_open(directory, &d->store, text, sizeof text);
     if (err < 0)
         enf_log_line("state", "%s", text);
     else
         enf_audit(d, "enforcerd", "state", "done", "the state file was broken and is set aside as %s", aside);
+    if (d->hub)
+        enf_tell_text(
+            d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, NULL,
+            "the state file was broken and is set aside as %s: history and relays by hand are lost, "
+            "what the kernel has in quarantine is taken over",
+            aside);
+    d->state_lost = true;
     return err;
 }
 
-int enf_remember(struct enf_daemon *d)
+/* A disk that refuses, or a file of a newer version: nothing there is touched, and the daemon does what it
+ * can without memory. */
+static int do_without(struct enf_daemon *d, const char *why)
+{
+    char text[ENF_STORE_MESSAGE_LEN];
+
+    snprintf(text, sizeof text, "%s; nothing is remembered until it can be opened", why);
+    int err = enf_store_open_none(text, &d->store);
+    if (err < 0)
+        return err;
+    enf_log_line("state", "%s", text);
+    if (d->hub)
+        enf_tell_text(
+            d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, NULL,
+            "the state cannot be opened: %s. What people ask for is refused; what the kernel has in "
+            "quarantine is taken over",
+            why);
+    d->forgetful = d->state_failed = d->state_lost = true;
+    return 0;
+}
+
+static bool is_disk(enum enf_store_fault fault)
+{
+    return fault == ENF_STORE_FUTURE || fault == ENF_STORE_READ_ONLY || fault == ENF_STORE_FULL ||
+           fault == ENF_STORE_DENIED || fault == ENF_STORE_IO;
+}
+
+static bool is_broken(int err)
+{
+    return err < 0 &&
+           (enf_store_fault(err) == ENF_STORE_CORRUPT || enf_store_fault(err) == ENF_STORE_FOREIGN);
+}
+
+/* One level is made; a missing parent is more likely a typing error than a wish. */
+static int open_store(struct enf_daemon *d)
+{
+    const char *directory = d->running->config->state;
+    char text[512];
+    int err = 0;
+
+    if (mkdir(directory, 0700) < 0 && errno != EEXIST) {
+        err = errno == EACCES || errno == EPERM ? -EACCES : errno == EDQUOT ? -ENOSPC : -errno;
+        snprintf(text, sizeof text, "%s: cannot be made: %s", directory, strerror(errno));
+    } else {
+        err = enf_store_open(directory, &d->store, text, sizeof text);
+    }
+    if (err == 0)
+        return 0;
+    if (is_broken(err)) {
+        enf_log_line("state", "%s", text);
+        err = start_anew(d);
+    }
+    if (err < 0 && is_disk(enf_store_fault(err)))
+        return do_without(d, text);
+    if (err < 0)
+        enf_log_line("state", "%s", text);
+    return err;
+}
+
+/* What the tables are made of. */
+static int make_tables(struct enf_daemon *d)
+{
+    enf_quarantine_free(&d->would);
+    enf_history_free(&d->history);
+    int err = enf_quarantine_new(WOULD_MAX, d->seed, &d->would);
+    if (err == 0)
+        err = enf_history_new(HISTORY_MAX, d->seed, &d->history);
+    d->hand_relays_len = 0;
+    return err;
+}
+
+int enf_remember_rows(struct enf_daemon *d)
 {
     const struct enf_config *config = d->running->config;
     char mode[32];
     uint64_t memory_ms = config->quarantine.memory_ms, now_ms = enf_clock_wall_ms();
+    uint64_t since_ms = now_ms > memory_ms ? now_ms - memory_ms : 0;
+    int err = enf_load_quarantine(d);
 
-    /* One level is made; a missing parent is more likely a typing error than a wish. */
-    if (mkdir(config->state, 0700) < 0 && errno != EEXIST) {
-        enf_log_line("state", "%s: cannot be made: %s", config->state, strerror(errno));
-        return -errno;
+    if (err < 0)
+        return err;
+    enf_unsaved_restore(d);
+    err = enf_store_history_since(d->store, NULL, since_ms, load_history, d);
+    if (err == 0)
+        err = enf_store_relay_each(d->store, load_relay, d);
+    if (err < 0)
+        return err;
+    int has = enf_store_setting_get(d->store, "mode", mode, sizeof mode);
+    if (has == 1) {
+        d->mode_by_hand = true;
+        d->mode = strcmp(mode, "observe") == 0 ? ENF_MODE_OBSERVE : ENF_MODE_ENFORCE;
     }
+    return has < 0 ? has : 0;
+}
+
+int enf_remember(struct enf_daemon *d)
+{
     int err = open_store(d);
+
     if (err < 0)
         return err;
     d->hand_relays = calloc(ENF_HAND_RELAYS_MAX, sizeof *d->hand_relays);
     if (!d->hand_relays)
         return -ENOMEM;
-    err = enf_load_quarantine(d);
+    d->mode = d->running->config->mode;
+    err = make_tables(d);
     if (err == 0)
-        err = enf_quarantine_new(WOULD_MAX, d->seed, &d->would);
-    if (err == 0)
-        err = enf_history_new(HISTORY_MAX, d->seed, &d->history);
-    uint64_t since_ms = now_ms > memory_ms ? now_ms - memory_ms : 0;
-    if (err == 0)
-        err = enf_store_history_since(d->store, NULL, since_ms, load_history, d);
-    if (err == 0)
-        err = enf_store_relay_each(d->store, load_relay, d);
-    d->mode = config->mode;
-    if (err == 0 && enf_store_setting_get(d->store, "mode", mode, sizeof mode) == 1) {
-        d->mode_by_hand = true;
-        d->mode = strcmp(mode, "observe") == 0 ? ENF_MODE_OBSERVE : ENF_MODE_ENFORCE;
+        err = enf_remember_rows(d);
+    if (is_broken(err)) { /* damage that opening does not see */
+        enf_log_line("state", "%s", enf_store_message(d->store));
+        enf_store_close(&d->store);
+        err = start_anew(d);
+        if (err == 0)
+            err = make_tables(d);
+        if (err == 0)
+            err = enf_remember_rows(d);
     }
+    if (err == 0 && d->state_lost)
+        enf_recover_from_kernel(d);
     return err;
 }
 

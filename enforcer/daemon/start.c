@@ -285,6 +285,7 @@ static void tear_down(struct enf_daemon *d)
     enf_store_close(&d->store);
     enf_quarantine_free(&d->quarantine);
     enf_quarantine_free(&d->would);
+    enf_quarantine_free(&d->unsaved);
     enf_history_free(&d->history);
     enf_kernel_close(&d->kernel);
     enf_rangemap_clear(&d->relays);

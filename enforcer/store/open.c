@@ -297,6 +297,29 @@ int enf_store_open(const char *directory, struct enf_store **out, char *message,
     return 0;
 }
 
+int enf_store_open_none(const char *why, struct enf_store **out)
+{
+    struct enf_store *store = calloc(1, sizeof(*store));
+    int err = -ENOMEM;
+
+    if (store && sqlite3_open_v2(":memory:", &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
+                     SQLITE_OK) {
+        store->limits = DEFAULTS;
+        err = schema_make(store);
+        if (!err)
+            err = enf_store_prepare(store);
+        if (!err)
+            err = enf_store_execute(store, "PRAGMA query_only=1");
+    }
+    if (err) {
+        enf_store_close(&store);
+        return -ENOMEM;
+    }
+    enf_text_copy(store->why, sizeof(store->why), why);
+    *out = store;
+    return 0;
+}
+
 void enf_store_close(struct enf_store **store)
 {
     struct enf_store *s = *store;

@@ -77,6 +77,14 @@ static int system_err(int number)
     }
 }
 
+/* The number may be of a later call, made while SQLite cleaned up: a file that was there is not missing. */
+static int io_err(struct enf_store *store, int code)
+{
+    int err = code == SQLITE_IOERR_NOMEM ? -ENOMEM : system_err(sqlite3_system_errno(store->db));
+
+    return err == -ENOENT ? -EIO : err;
+}
+
 static int code_err(struct enf_store *store, int code)
 {
     switch (code & 0xff) {
@@ -102,7 +110,7 @@ static int code_err(struct enf_store *store, int code)
     case SQLITE_AUTH:
         return -EACCES;
     case SQLITE_IOERR:
-        return code == SQLITE_IOERR_NOMEM ? -ENOMEM : system_err(sqlite3_system_errno(store->db));
+        return io_err(store, code);
     case SQLITE_CANTOPEN:
         return system_err(sqlite3_system_errno(store->db));
     default:
@@ -126,6 +134,10 @@ int enf_store_refused(struct enf_store *store, int err, const char *words)
 
 int enf_store_failed(struct enf_store *store, int code)
 {
+    if (store->why[0]) {
+        memcpy(store->message, store->why, sizeof(store->message));
+        return broken(store, code_err(store, code));
+    }
     return enf_store_refused(store, code_err(store, code),
                              store->db ? sqlite3_errmsg(store->db) : sqlite3_errstr(code));
 }

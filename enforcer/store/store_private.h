@@ -53,6 +53,7 @@ struct enf_store {
     struct enf_store_limits limits;
     char path[320]; /* of the file */
     char message[ENF_STORE_MESSAGE_LEN];
+    char why[ENF_STORE_MESSAGE_LEN]; /* it keeps nothing; "": it is a file */
     bool in_transaction;
     int broken; /* the first failure within the transaction */
     uint64_t bad_rows;

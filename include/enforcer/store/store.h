@@ -61,6 +61,9 @@ struct enf_store;
  * with *out the caller's, or an -errno as above, then *out is untouched, message (may be NULL) says what and
  * which file, and no byte of an existing file has changed. */
 int enf_store_open(const char *directory, struct enf_store **out, char *message, size_t message_len);
+/* A store for when the file cannot be opened: empty, in memory, and every change is refused with -EROFS and
+ * why in its message. 0 or -ENOMEM. */
+int enf_store_open_none(const char *why, struct enf_store **out);
 /* Rolls back what is not committed. Accepts NULL content; clears the caller's pointer. */
 void enf_store_close(struct enf_store **store);
 /* Holds from the next addition on. 0 or -errno. */
