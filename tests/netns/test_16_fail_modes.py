@@ -4,6 +4,7 @@ refuses what cannot be read, `fail: open` lets it pass, and what was not read is
 import os
 import pathlib
 import signal
+import threading
 
 import pytest
 
@@ -213,6 +214,28 @@ def test_killed_in_the_middle(world, family):
     after = world.status()["telemetry"]
     assert after["queue_refused"] == 0 and after["queue_packets"] > 0, (before, after)
     assert not world.gate.is_quarantined(sub)
+
+
+def test_reloads_meanwhile(world, family):
+    """A queue run under reloads: for a moment each takes the queue statements away. TCP repeats what `closed` refuses then,
+    and everything arrives."""
+    client, stop, reloads = world.client_postfix(), threading.Event(), []
+
+    def reload():
+        while not stop.is_set():
+            reloads.append(world.gate.daemon.ctl("reload").returncode)
+
+    thread = threading.Thread(target=reload, daemon=True)
+    thread.start()
+    try:
+        for _ in range(3):
+            world.queue_run("p", family, 10)
+    finally:
+        stop.set()
+        thread.join(60)
+    assert len(reloads) >= 3 and not any(reloads)
+    assert "status=bounced" not in client.log()
+    assert not world.gate.daemon.quarantined()
 
 
 @pytest.mark.parametrize("fail", ["closed", "open"])
