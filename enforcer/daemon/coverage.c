@@ -23,8 +23,14 @@ void enf_coverage_set(struct enf_daemon *d, size_t desired, size_t missing)
         d->coverage.lost = true;
         enf_tell(d, &event);
     } else if (missing == 0 && d->coverage.lost) {
+        char words[192];
+        struct enf_gap_counts counts = enf_gap_end(d);
         event.action = ENF_EVENT_COVERAGE_RESTORED;
-        snprintf(event.reason, sizeof event.reason, "all %zu quarantines are in the kernel", desired);
+        event.count = counts.quarantined;
+        d->truth.leaked += counts.quarantined;
+        snprintf(event.reason, sizeof event.reason, "all %zu quarantines are in the kernel%s%s", desired,
+                 counts.known ? "; " : "",
+                 counts.known ? enf_gap_words(d, &counts, words, sizeof words) : "");
         d->coverage.lost = false;
         enf_tell(d, &event);
     }

@@ -213,9 +213,10 @@ static json_t *kernel_json(struct enf_daemon *d)
             json_object_set_new(elements, enf_kernel_set_name((enum enf_kernel_set)i),
                                 json_integer((json_int_t)count));
     }
-    return json_pack("{s:s, s:I, s:o, s:I, s:I, s:b}", "table", states[t->table], "rules", (json_int_t)rules,
-                     "elements", elements, "changes_by_others", (json_int_t)t->changes, "repairs",
-                     (json_int_t)t->repairs, "fight", (int)t->fight.on);
+    return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:b}", "table", states[t->table], "rules",
+                     (json_int_t)rules, "elements", elements, "changes_by_others", (json_int_t)t->changes,
+                     "repairs", (json_int_t)t->repairs, "leaked", (json_int_t)t->leaked, "fight",
+                     (int)t->fight.on);
 }
 
 static json_t *coverage_json(const struct enf_daemon *d)

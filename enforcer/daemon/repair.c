@@ -54,11 +54,20 @@ static void tell_restored(struct enf_daemon *d, bool gone)
 {
     struct enf_truth *t = &d->truth;
 
-    if (t->since_ms > 0) {
+    if (t->since_ms > 0 && !(gone && is_large(d))) {
+        char words[192];
+        struct enf_gap_counts counts = enf_gap_end(d);
+        t->gap_ms = enf_clock_steady_ms() - t->since_ms;
+        t->leaked += counts.quarantined + counts.blocked;
+        enf_truth_tell(d, false,
+                       "the table is complete again, %" PRIu64 " ms after the change was heard of; %s",
+                       t->gap_ms, enf_gap_words(d, &counts, words, sizeof words));
+    } else if (t->since_ms > 0) {
         t->gap_ms = enf_clock_steady_ms() - t->since_ms;
         enf_truth_tell(d, false,
-                       "the table is complete again, %" PRIu64 " ms after the change was heard of%s",
-                       t->gap_ms, gone && is_large(d) ? "; the quarantine is being filled in" : "");
+                       "the table is complete again, %" PRIu64
+                       " ms after the change was heard of; the quarantine is being filled in",
+                       t->gap_ms);
     } else {
         enf_truth_tell(d, false,
                        "the table is complete again; since when it was not is not known, at most %" PRIu64

@@ -75,6 +75,8 @@ bool enf_truth_hear(struct enf_daemon *d)
     bool news = t->news.transactions > before || t->news.overrun > overrun;
     if (news && t->since_ms == 0)
         t->since_ms = enf_clock_steady_ms();
+    if (news)
+        enf_gap_begin(d);
     return news;
 }
 
@@ -105,6 +107,7 @@ int enf_truth_listen(struct enf_daemon *d)
     uv_poll_init(&d->loop, &t->poll, enf_notify_fd(t->notify));
     uv_timer_init(&d->loop, &t->soon);
     uv_timer_init(&d->loop, &t->patrol.timer);
+    enf_gap_open(d);
     t->poll.data = t->soon.data = t->patrol.timer.data = d;
     uv_poll_start(&t->poll, UV_READABLE, on_notice);
     t->ready = true;
@@ -127,6 +130,7 @@ void enf_truth_free(struct enf_daemon *d)
 {
     enf_scan_end(&d->truth.patrol.scan);
     enf_notify_close(&d->truth.notify);
+    enf_witness_close(&d->truth.gap.witness);
     enf_shape_free(&d->truth.wanted);
 }
 
@@ -179,6 +183,7 @@ static void begin_fight(struct enf_daemon *d)
 {
     const struct enf_fight *fight = &d->truth.fight;
     char who[64];
+    d->truth.leaked_before = d->truth.leaked;
     struct enf_event event = {
         .action = ENF_EVENT_RULESET_TAMPERED,
         .outcome = ENF_OUTCOME_FAILURE,
@@ -208,8 +213,8 @@ static void end_fight(struct enf_daemon *d)
 
     snprintf(event.reason, sizeof event.reason,
              "the other program has stopped: the table is complete since %d ms; it was put back %" PRIu64
-             " times",
-             ENF_FIGHT_QUIET_MS, fight->count);
+             " times; at least %" PRIu64 " packets of quarantined or blocked subscribers passed to port 25",
+             ENF_FIGHT_QUIET_MS, fight->count, d->truth.leaked - d->truth.leaked_before);
     *fight = (struct enf_fight){0};
     enf_tell(d, &event);
     enf_log_line("ruleset", "%s", event.reason);
@@ -275,6 +280,9 @@ static int look(struct enf_daemon *d, enum enf_adopt adopt, bool due)
         return err;
     }
     t->failed_told = false;
+    /* Where the quarantine is still being filled in, it is counted until that is done. */
+    if (!t->patrol.refill)
+        enf_gap_end(d);
     /* What came while we looked is for the next look. */
     t->news = (struct enf_notify_news){0};
     t->since_ms = 0;

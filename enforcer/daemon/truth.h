@@ -9,6 +9,7 @@
 
 #include "enforcer/kernel/notify.h"
 #include "enforcer/kernel/shape.h"
+#include "enforcer/kernel/witness.h"
 #include "enforcer/policy/fight.h"
 
 #include <stdbool.h>
@@ -47,6 +48,28 @@ struct enf_patrol {
     uint64_t scan_next_ms;
 };
 
+/* Packets to port 25 that passed and should not have. */
+struct enf_gap_counts {
+    bool known;
+    uint64_t quarantined; /* of subscribers in quarantine */
+    uint64_t blocked;     /* of others whose group is blocked, but not to a smarthost */
+    uint64_t unseen;      /* that could not be looked at */
+};
+
+#define ENF_GAP_SEEN 16
+struct enf_gap {
+    struct enf_witness *witness; /* NULL: nothing can be counted */
+    bool watching;
+    struct enf_gap_counts counts;
+    struct enf_gap_seen {
+        struct enf_addr source;
+        uint16_t source_port;
+        uint32_t sequence;
+        uint8_t tcp_flags;
+    } seen[ENF_GAP_SEEN];
+    size_t seen_at;
+};
+
 struct enf_truth {
     bool ready;
     struct enf_notify *notify;
@@ -64,6 +87,9 @@ struct enf_truth {
     uint64_t changes; /* transactions of others that touched the table */
     uint64_t gap_ms;  /* of the last repair of the rules: from the notification to the end */
     struct enf_patrol patrol;
+    struct enf_gap gap;
+    uint64_t leaked;        /* packets, in all gaps */
+    uint64_t leaked_before; /* the fight that is on */
 };
 
 /* --- truth.c --- */
@@ -85,6 +111,18 @@ const char *enf_truth_who(const struct enf_daemon *d, char *out, size_t len);
 /* An event of the truth loop; in a fight there is only the one that began it. */
 void enf_truth_tell(struct enf_daemon *d, bool bad, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* --- gap.c --- */
+/* Makes ready to count, while the privilege for it is there; without it nothing is counted, and that is said.
+ */
+void enf_gap_open(struct enf_daemon *d);
+/* From now on; where it is counted already, goes on. */
+void enf_gap_begin(struct enf_daemon *d);
+/* Ends it and says what passed. */
+struct enf_gap_counts enf_gap_end(struct enf_daemon *d);
+/* The same in words. */
+const char *enf_gap_words(const struct enf_daemon *d, const struct enf_gap_counts *counts, char *out,
+                          size_t len);
 
 /* --- repair.c --- */
 /* Rebuilds the table. what: in words what is wrong. 0 or -errno. */

@@ -175,8 +175,11 @@ static void put_expressions(const struct walk *w, const struct enf_attribute *li
             else if (attr.type == NFTA_EXPR_DATA)
                 data = attr;
         }
+        if (!name.data)
+            continue;
         put_attribute(w->canon, &name);
-        put_data(w, &name, &data);
+        if (data.data)
+            put_data(w, &name, &data);
     }
 }
 

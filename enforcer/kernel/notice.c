@@ -133,10 +133,13 @@ static void read_key(const struct enf_attribute *elem, struct enf_notice_key *ou
 
 bool enf_notice_next_key(struct enf_notice *notice, struct enf_notice_key *out)
 {
-    const uint8_t *at = notice->elements, *end = notice->elements + notice->elements_len;
+    const uint8_t *at = notice->elements;
     struct enf_attribute elem;
 
-    if (!notice->elements || !enf_attribute_next(&at, end, &elem))
+    if (!at)
+        return false;
+    const uint8_t *end = at + notice->elements_len;
+    if (!enf_attribute_next(&at, end, &elem))
         return false;
     notice->elements_len = (size_t)(end - at);
     notice->elements = at;

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from craft import SYN, tcp
+from craft import SYN, flows, tcp
 from lab import HOST, RELAY
-from net import attempt, wait_for
+from net import Pacer, Sniffer, addresses, attempt, wait_for
 
 NET = {4: "100.64.8.128/25", 6: "2001:db8:2000:1000::/52"}
 LONG = os.environ.get("LONG") == "1"
@@ -216,6 +216,32 @@ def test_another_firewall_reloads(held):
     gate.lab.other_table()
 
 
+def test_what_leaked_is_counted(held):
+    """Packets of somebody in quarantine and of somebody blocked, without a pause, while the ruleset is flushed: the event
+    says how many passed between the notification and the repair. The lab sees all, also those before the notification."""
+    gate = held
+    time.sleep(5.5)
+    sources = ("100.64.1.200", "100.64.0.200")
+    found = []
+    with Sniffer(gate.lab.inet, match=lambda p: addresses(p)[0] in sources, store=False) as sniffer:
+        pacer = Pacer(gate.lab.suba, [p for s in sources for p in flows(s, HOST[4], 300, first_port=22000)], 1000)
+        for _ in range(3):
+            mark = gate.daemon.mark()
+            gate.lab.gw.run("nft", "flush", "ruleset")
+            reason = gate.daemon.wait_event("ruleset-restored", since=mark)["event"]["reason"]
+            counted = re.search(r"meanwhile (\d+) packets of quarantined and (\d+) of blocked", reason)
+            assert counted, reason
+            found.append((int(counted[1]), int(counted[2])))
+        pacer.stop()
+        whole(gate)
+        passed = sniffer.count
+        assert sniffer.lost() == 0
+    quarantined, blocked = (sum(f[i] for f in found) for i in (0, 1))
+    print(f"\n3 flushes: {quarantined} packets of the quarantined and {blocked} of the blocked were counted, {passed} arrived")
+    assert quarantined > 0 and blocked > 0 and quarantined + blocked <= passed
+    gate.lab.other_table()
+
+
 def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as f:
         fields = f.read().rsplit(")", 1)[1].split()
@@ -255,6 +281,36 @@ def test_a_fight(held):
     assert share < 0.5
     whole(gate)
     gate.lab.other_table()
+
+
+MOVING = {4: ("100.64.1.128/26", "100.64.1.150", "100.64.1.190", "100.64.9.64/27"),
+          6: ("2001:db8:1000:5000::/52", "2001:db8:1000:5005::5", "2001:db8:1000:5fff::", "2001:db8:2000:5000::/56")}
+
+
+def test_a_prefix_changes_and_the_others_stay(make_gate):
+    """Prefixes come, go and are split: not one packet of an address passes that is held before and after."""
+    gate = make_gate().start()
+    daemon, changes = gate.daemon, int(os.environ.get("PREFIX_CHANGES", "25"))
+    held_sources = {MOVING[f][1] for f in (4, 6)}
+    for net, *_ in MOVING.values():
+        daemon.call("quarantine.add", addresses=[net])
+    daemon.call("quarantine.add", addresses=[f"100.64.{16 + i // 4}.{i % 4 * 64}/27" for i in range(200)] +
+                [f"2001:db8:3000:{i * 512:x}::/56" for i in range(100)])
+    frames = [p for f in (4, 6) for p in flows(MOVING[f][1], HOST[f], 300, first_port=20000)]
+    with Sniffer(gate.lab.inet, match=lambda p: str(addresses(p)[0]) in held_sources) as sniffer:
+        pacer = Pacer(gate.lab.suba, frames, 2000)
+        for _ in range(changes):
+            for net, _, single, other in MOVING.values():
+                daemon.call("quarantine.add", addresses=[other])
+                daemon.call("quarantine.release", addresses=[single])
+                daemon.call("quarantine.release", addresses=[other])
+                daemon.call("quarantine.add", addresses=[net])
+        sent = pacer.stop()
+        marker = gate.fresh("none", 4)
+        assert gate.passes(marker, gate.syn(marker)) == [True]
+        print(f"\n{8 * changes} changes, {sent} packets of held subscribers sent, {sniffer.count} passed")
+        assert sent > 500 and sniffer.count == 0 and sniffer.lost() == 0
+    gate.close()
 
 
 # --- large sets -----------------------------------------------------------------------------------------------------
