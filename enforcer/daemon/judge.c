@@ -68,6 +68,26 @@ static struct enf_observation observation(const struct enf_worker *worker, const
     };
 }
 
+/* What the packets of a burst will need is fetched for all of them at once. read: they are read, not only
+ * counted. */
+static void prefetch(struct enf_worker *worker, const struct sight *sights, size_t len, bool read)
+{
+    const struct enf_prefix *subscribers[ENF_QUEUE_BURST];
+    const struct enf_packet *packets[ENF_QUEUE_BURST];
+    size_t known = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (!sights[i].group)
+            continue;
+        packets[known] = &sights[i].packet;
+        subscribers[known++] = &sights[i].subscriber;
+    }
+    if (read)
+        enf_flows_prefetch(worker->flows, packets, known);
+    enf_detector_prefetch(worker->detector, subscribers, known);
+}
+_Static_assert(ENF_LOG_BURST <= ENF_QUEUE_BURST, "both are prefetched by the same function");
+
 /* A connection seen as a copy, of which nothing more will be seen. */
 static void account_copy(struct enf_worker *worker, const struct sight *s, bool blocked)
 {
@@ -191,52 +211,63 @@ static void on_meter(struct enf_worker *worker, const struct sight *s)
     enf_convict_metered(worker, &obs, s->group);
 }
 
-void enf_judge_logged(void *ctx, enum enf_log_reason reason, const struct enf_kernel_packet *raw)
+static void judge_copy(struct enf_worker *worker, enum enf_log_reason reason, struct sight *s)
 {
-    struct enf_worker *worker = ctx;
     struct enf_prefix source;
-    struct sight s;
 
-    look(worker, raw, &s);
-    if (s.packet.source.family == ENF_FAMILY_NONE)
+    if (s->packet.source.family == ENF_FAMILY_NONE)
         return;
-    source = enf_prefix_host(&s.packet.source);
+    source = enf_prefix_host(&s->packet.source);
     switch (reason) {
     case ENF_LOG_BLOCK:
-        aggregate(worker, &s, ENF_EVENT_EGRESS_BLOCKED, &s.subscriber);
-        account_copy(worker, &s, true);
+        aggregate(worker, s, ENF_EVENT_EGRESS_BLOCKED, &s->subscriber);
+        account_copy(worker, s, true);
         break;
     case ENF_LOG_OBSERVE:
-        if (s.group && s.group->policy == ENF_POLICY_BLOCK)
-            aggregate(worker, &s, ENF_EVENT_EGRESS_BLOCKED, &s.subscriber);
-        account_copy(worker, &s, false);
+        if (s->group && s->group->policy == ENF_POLICY_BLOCK)
+            aggregate(worker, s, ENF_EVENT_EGRESS_BLOCKED, &s->subscriber);
+        account_copy(worker, s, false);
         break;
     case ENF_LOG_COPY:
-        orient(worker, &s);
-        read_flow(worker, &s);
+        orient(worker, s);
+        read_flow(worker, s);
         break;
     case ENF_LOG_QUARANTINED:
-        aggregate(worker, &s, ENF_EVENT_EGRESS_BLOCKED, &s.subscriber);
+        aggregate(worker, s, ENF_EVENT_EGRESS_BLOCKED, &s->subscriber);
         break;
     case ENF_LOG_METER:
-        on_meter(worker, &s);
+        on_meter(worker, s);
         break;
     case ENF_LOG_SPOOFED:
-        aggregate(worker, &s, ENF_EVENT_SOURCE_SPOOFED, &source);
+        aggregate(worker, s, ENF_EVENT_SOURCE_SPOOFED, &source);
         break;
     case ENF_LOG_BOGON:
-        aggregate(worker, &s, ENF_EVENT_BOGON_DROPPED, &source);
+        aggregate(worker, s, ENF_EVENT_BOGON_DROPPED, &source);
         break;
     case ENF_LOG_INBOUND:
-        on_inbound(worker, &s);
+        on_inbound(worker, s);
         break;
     case ENF_LOG_FULL:
-        on_full(worker, &s);
+        on_full(worker, s);
         break;
     case ENF_LOG_HEADERS: /* its port is unknown: the kernel's counter says how many */
     case ENF_LOG_UNKNOWN:
         break;
     }
+}
+
+void enf_judge_logged(void *ctx, const struct enf_log_copy *copies, size_t len)
+{
+    struct sight sights[ENF_LOG_BURST];
+    struct enf_worker *worker = ctx;
+
+    if (len == 0 || len > ENF_LOG_BURST)
+        return;
+    for (size_t i = 0; i < len; i++)
+        look(worker, &copies[i].packet, &sights[i]);
+    prefetch(worker, sights, len, false);
+    for (size_t i = 0; i < len; i++)
+        judge_copy(worker, copies[i].reason, &sights[i]);
 }
 
 /* --- queued packets --- */
@@ -255,22 +286,6 @@ static bool judge_one(struct enf_worker *worker, const struct sight *s)
     return !of_client || !enf_banned_has(&worker->banned, &s->subscriber, worker->now_ms);
 }
 
-static void prefetch(struct enf_worker *worker, const struct sight *sights, size_t len)
-{
-    const struct enf_prefix *subscribers[ENF_QUEUE_BURST];
-    const struct enf_packet *packets[ENF_QUEUE_BURST];
-    size_t known = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        if (!sights[i].group)
-            continue;
-        packets[known] = &sights[i].packet;
-        subscribers[known++] = &sights[i].subscriber;
-    }
-    enf_flows_prefetch(worker->flows, packets, known);
-    enf_detector_prefetch(worker->detector, subscribers, known);
-}
-
 void enf_judge_queued(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass)
 {
     struct sight sights[ENF_QUEUE_BURST];
@@ -284,7 +299,7 @@ void enf_judge_queued(void *ctx, const struct enf_kernel_packet *packets, size_t
         look(worker, &packets[i], &sights[i]);
         orient(worker, &sights[i]);
     }
-    prefetch(worker, sights, len);
+    prefetch(worker, sights, len, true);
     for (size_t i = 0; i < len; i++)
         pass[i] = judge_one(worker, &sights[i]);
     pthread_mutex_unlock(&worker->lock);

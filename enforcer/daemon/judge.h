@@ -5,7 +5,7 @@
 #include "enforcer/daemon/worker.h"
 
 /* For enf_log_read; ctx is the worker, whose lock is held and whose now_ms is set. */
-void enf_judge_logged(void *ctx, enum enf_log_reason reason, const struct enf_kernel_packet *packet);
+void enf_judge_logged(void *ctx, const struct enf_log_copy *copies, size_t len);
 /* For enf_queue_read; ctx is the worker. Takes its lock. */
 void enf_judge_queued(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass);
 

@@ -40,12 +40,18 @@ struct enf_log_stats {
 };
 
 struct enf_log;
-/* Binds NFLOG group with a flush time of 10 ms. 0 or -errno (-EBUSY: somebody else has the group, -EPERM: no
- * CAP_NET_ADMIN). */
+/* Binds NFLOG group; what the kernel collects is delivered at its next clock tick (4 ms at 250 Hz). 0 or
+ * -errno (-EBUSY: somebody else has the group, -EPERM: no CAP_NET_ADMIN). */
 int enf_log_open(uint16_t group, struct enf_log **out);
 void enf_log_close(struct enf_log **log); /* accepts NULL content, clears */
 int enf_log_fd(const struct enf_log *log);
-typedef void (*enf_log_fn)(void *ctx, enum enf_log_reason reason, const struct enf_kernel_packet *packet);
+struct enf_log_copy {
+    enum enf_log_reason reason;
+    struct enf_kernel_packet packet;
+};
+/* Copies in the order they came, 1 to ENF_LOG_BURST. */
+#define ENF_LOG_BURST 32
+typedef void (*enf_log_fn)(void *ctx, const struct enf_log_copy *copies, size_t len);
 /* Reads what is there, at most some thousand messages a call. Number of messages, or -errno. */
 int enf_log_read(struct enf_log *log, enf_log_fn fn, void *ctx);
 struct enf_log_stats enf_log_stats(const struct enf_log *log);

@@ -47,9 +47,11 @@ static void note(struct seen *seen, enum enf_log_reason reason, const struct enf
     seen->len++;
 }
 
-static void on_log(void *ctx, enum enf_log_reason reason, const struct enf_kernel_packet *packet)
+static void on_log(void *ctx, const struct enf_log_copy *copies, size_t len)
 {
-    note(ctx, reason, packet);
+    assert_in_range(len, 1, ENF_LOG_BURST);
+    for (size_t i = 0; i < len; i++)
+        note(ctx, copies[i].reason, &copies[i].packet);
 }
 
 static void on_queue(void *ctx, const struct enf_kernel_packet *packets, size_t len, bool *pass)
@@ -180,13 +182,7 @@ static const struct {
     {"web", false, {BLOCKED, 1005, REMOTE, 80, "S", 0}, NO_LOG, true, true, NO_LOG},
     {"next door to 25", false, {BLOCKED, 1006, REMOTE, 26, "S", 0}, NO_LOG, true, true, NO_LOG},
     {"smarthost", false, {BLOCKED, 1007, "198.51.100.25", 25, "S", 0}, NO_LOG, true, true, NO_LOG},
-    {"observed SYN",
-     false,
-     {OBSERVED, 1008, REMOTE, 25, "S", 0},
-     ENF_LOG_OBSERVE,
-     true,
-     true,
-     ENF_LOG_OBSERVE},
+    {"observed SYN", false, {OBSERVED, 1008, REMOTE, 25, "S", 0}, ENF_LOG_COPY, true, true, ENF_LOG_COPY},
     {"to a bogon",
      false,
      {BLOCKED, 1009, "198.18.0.1", 25, "S", 0},
@@ -289,7 +285,7 @@ static void test_quarantined(void **state)
     while (readable(enf_log_fd(log)) && seen.len < 3)
         assert_true(enf_log_read(log, on_log, &seen) >= 0);
     assert_int_equal(seen.len, 3);
-    assert_int_equal(seen.reasons[0], ENF_LOG_OBSERVE);
+    assert_int_equal(seen.reasons[0], ENF_LOG_COPY);
     assert_int_equal(seen.reasons[1], ENF_LOG_QUARANTINED);
     assert_int_equal(seen.source_ports[1], 2002);
     assert_int_equal(seen.source_ports[2], 2004);
