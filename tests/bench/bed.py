@@ -75,8 +75,13 @@ class Bed:
         self.run("gateway", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0",
                  "net.ipv4.conf.g0.rp_filter=0", "net.ipv4.conf.g1.rp_filter=0")
         self.mac = self._mac(g, "g0")
-        self._run("ip", "-n", g, "neigh", "replace", SERVER, "lladdr", self._mac(s, "s0"), "dev", "g1", "nud", "permanent")
+        self.neighbour(SERVER)
         self._run("ip", "-n", g, "neigh", "replace", CLIENT, "lladdr", self._mac(c, "c0"), "dev", "g0", "nud", "permanent")
+
+    def neighbour(self, address):
+        """One more address of the server, as the gateway knows it."""
+        _, g, s = self.names.values()
+        self._run("ip", "-n", g, "neigh", "replace", address, "lladdr", self._mac(s, "s0"), "dev", "g1", "nud", "permanent")
 
     def close(self):
         for proc in reversed(self.procs):

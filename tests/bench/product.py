@@ -6,8 +6,9 @@ import subprocess
 
 from bed import BUILD, CLIENT_NET, LIMIT, BenchError, wait_for
 
+LOG_GROUP = 2525  # the daemon's first, see docs/ruleset.md
 # Nobody is convicted: the highest limits that the configuration takes.
-UNLIMITED = {"connection_rate": [{"connections": 100000, "per": "1s"}], "distinct_destinations": None}
+UNLIMITED = {"connection_rate": [{"connections": 100000, "per": "1s"}], "distinct_destinations": None, "sequential": None}
 
 
 def config(bed, policy, detector=None, **more):

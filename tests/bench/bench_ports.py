@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the rules cost others: packets and bytes of other ports, dropping of who is in quarantine, a bulk flow on port 25."""
+import json
+import subprocess
+import time
+
+import measure
+from bed import LAST, PROGRAMS, SERVER, Bed, BenchError
+from product import LOG_GROUP, Daemon, config
+
+OTHER = 9999
+SOURCES = 65536
+
+
+def addresses():
+    return ", ".join(f"198.18.{i >> 8}.{i & 255}" for i in range(SOURCES))
+
+
+def with_rules(bed):
+    """The daemon runs, a group is blocked."""
+    Daemon(bed, config(bed, "block"), cpu=LAST).start()
+
+
+def nothing(_bed):
+    pass
+
+
+def quarantined(bed):
+    Daemon(bed, config(bed, "block")).install()
+    bed.rules("gateway", f"add element inet enforcer quarantine4 {{ {addresses()} }}")
+    bed.start("gateway", PROGRAMS / "log_loop", LOG_GROUP, cpu=LAST)
+    time.sleep(0.2)
+
+
+def bare_set(bed):
+    bed.rules("gateway", f"""table inet bare {{
+ set q {{ type ipv4_addr; flags timeout; size 2000000; elements = {{ {addresses()} }}; }}
+ chain forward {{
+  type filter hook forward priority 0; policy accept;
+  tcp dport 25 ip saddr @q counter drop
+ }}
+}}
+""")
+
+
+def packets(o, prepare, port):
+    """Frames of 64 bytes that the gateway forwards or drops in a second, on one CPU."""
+    with Bed() as bed:
+        bed.sink(25, OTHER)
+        prepare(bed)
+        bed.generated(bed.generate(0.2, port=port, mode=o.mode))
+        before = bed.arrived()
+        offered = bed.generated(bed.generate(o.seconds, port=port, mode=o.mode))
+        return {"packets": offered, "forwarded": (bed.arrived() - before) / o.seconds}
+
+
+def bulk(o, prepare, port):
+    """Gbit/s of one TCP flow through the gateway."""
+    with Bed() as bed:
+        prepare(bed)
+        server = bed.start("server", "iperf3", "-s", "-p", port, "-1", stdout=subprocess.DEVNULL)
+        time.sleep(0.2)
+        client = bed.start("client", "iperf3", "-c", SERVER, "-p", port, "-t", max(1, round(o.seconds)), "-J",
+                           stdout=subprocess.PIPE)
+        out = client.communicate(timeout=60)[0]
+        bed.procs.remove(client)
+        bed.stop(server)
+        try:
+            end = json.loads(out)["end"]
+            return {"gbit": end["sum_received"]["bits_per_second"] / 1e9}
+        except (ValueError, KeyError) as e:
+            raise BenchError(f"iperf3: {e!r} in {out[-300:]}") from e
+
+
+def inspected(bed):
+    Daemon(bed, config(bed, "inspect"), cpu=LAST).start()
+
+
+def run(o):
+    rounds = o.rounds if o.quick else max(o.rounds, 7)
+    pairs = (
+        ("other ports, 64-byte packets a second", packets, OTHER, with_rules, "no rules", nothing, "packets", 0.95),
+        ("other ports, one TCP flow, Gbit/s", bulk, 5001, with_rules, "no rules", nothing, "gbit", 0.95),
+        ("quarantined sources, SYNs dropped a second", packets, 25, quarantined, "bare set lookup", bare_set, "packets", 0.95),
+        ("one TCP flow on port 25 under `inspect`, Gbit/s", bulk, 25, inspected, "no rules", nothing, "gbit", 0.85),
+    )
+    for what, how, port, prepare, name, reference, key, target in pairs:
+        measure.say(f" {what}")
+        results = measure.alternate({"daemon": lambda h=how, p=prepare, d=port: h(o, p, d),
+                                     name: lambda h=how, p=reference, d=port: h(o, p, d)}, rounds)
+        yield measure.compare("ports", what, results, "daemon", name, key, target, unit="" if key == "gbit" else "/s")
