@@ -17,6 +17,7 @@ struct sight {
     enum enf_packet_result result;
     const struct enf_ifmap_entry *in;
     uint32_t ifindex;
+    uint64_t time_ms; /* when it came, in the crew's timeline */
     enum enf_side side;
     enum enf_direction direction;
     const struct enf_group *group; /* of the subscriber whose connection it is, may be NULL */
@@ -34,6 +35,7 @@ static void look(struct enf_worker *worker, const struct enf_kernel_packet *raw,
 {
     s->result = enf_packet_parse(raw->data, raw->len, &s->packet);
     s->ifindex = raw->ifindex;
+    s->time_ms = enf_moment_of_ms(&worker->moment, raw->time_us);
     s->in = enf_ifmap_find(&worker->ifmap, worker->view.running->config, raw->ifindex, worker->now_ms);
     s->side = s->in->side;
     s->direction = ENF_DIRECTION_CLIENT;
@@ -55,7 +57,7 @@ static struct enf_observation observation(const struct enf_worker *worker, const
 {
     return (struct enf_observation){
         .kind = kind,
-        .time_ms = worker->now_ms,
+        .time_ms = s->time_ms,
         .subscriber = s->subscriber,
         .source = s->packet.source,
         .destination = s->packet.destination,
@@ -118,7 +120,7 @@ static bool is_outsider(const struct sight *s)
 static void read_flow(struct enf_worker *worker, const struct sight *s)
 {
     struct enf_flow_context context = {
-        .time_ms = worker->now_ms,
+        .time_ms = s->time_ms,
         .subscriber = s->subscriber,
         .ifindex = s->ifindex,
         .forgeable = is_forgeable(worker, s),
@@ -294,7 +296,7 @@ void enf_judge_queued(void *ctx, const struct enf_kernel_packet *packets, size_t
     /* Before the verdicts: telemetry.c counts on it. */
     atomic_fetch_add(&worker->stats.queue_packets, len);
     pthread_mutex_lock(&worker->lock);
-    worker->now_ms = enf_timeline_now_ms(&worker->shared->timeline);
+    enf_worker_set_moment(worker);
     for (size_t i = 0; i < len; i++) {
         look(worker, &packets[i], &sights[i]);
         orient(worker, &sights[i]);

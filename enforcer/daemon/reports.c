@@ -255,9 +255,7 @@ static void describe(const struct enf_report *report, char *out, size_t out_len)
     case ENF_CAUSE_SEQUENTIAL: {
         const struct enf_evidence *last =
             report->evidence_len > 0 ? &report->evidence[report->evidence_len - 1] : NULL;
-        snprintf(out, out_len,
-                 "%" PRIu64 " observations that together fit a zombie, not an honest host: score %.1f, the "
-                 "limit is %.1f",
+        snprintf(out, out_len, "%" PRIu64 " observations of a zombie's kind, score %.1f of %.1f",
                  report->evidence_total, last ? last->score : 0, last ? last->threshold : 0);
         break;
     }
@@ -273,7 +271,7 @@ static void describe(const struct enf_report *report, char *out, size_t out_len)
 static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
 {
     const char *actor = report->kind == ENF_REPORT_METER ? "meter" : "detector";
-    char what[ENF_SETTING_LEN + 96];
+    char what[ENF_SETTING_LEN + 192];
 
     describe(report, what, sizeof what);
     struct enf_decide_facts facts = facts_of(d, report, what);
@@ -303,7 +301,7 @@ static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
 static void on_suspect(struct enf_daemon *d, const struct enf_report *report)
 {
     struct enf_event event = report->event;
-    char what[ENF_SETTING_LEN + 96];
+    char what[ENF_SETTING_LEN + 192];
 
     describe(report, what, sizeof what);
     event.action = ENF_EVENT_SUSPECT;

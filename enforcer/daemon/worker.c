@@ -84,6 +84,12 @@ static void run_errand(struct enf_worker *worker)
     pthread_mutex_unlock(&worker->lock);
 }
 
+void enf_worker_set_moment(struct enf_worker *worker)
+{
+    worker->moment = enf_timeline_moment(&worker->shared->timeline);
+    worker->now_ms = worker->moment.now_us / 1000;
+}
+
 /* Each takes the lock for a burst, inside (judge.c). True where there may be more. */
 static bool read_queue(struct enf_worker *worker)
 {
@@ -100,7 +106,7 @@ static bool read_queue(struct enf_worker *worker)
 static bool read_log(struct enf_worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    worker->now_ms = enf_timeline_now_ms(&worker->shared->timeline);
+    enf_worker_set_moment(worker);
     int got = enf_log_read(worker->log, enf_judge_logged, worker);
     pthread_mutex_unlock(&worker->lock);
     struct enf_log_stats stats = enf_log_stats(worker->log);

@@ -74,7 +74,8 @@ struct enf_worker {
     struct enf_log *log;
     struct enf_queue *queue;   /* NULL where nothing is inspected */
     struct enf_kernel *kernel; /* the worker's own socket */
-    uint64_t now_ms;           /* of the burst that is worked on, in the crew's timeline */
+    struct enf_moment moment;  /* of the burst that is worked on */
+    uint64_t now_ms;           /* the same, in the crew's timeline */
     uint64_t deaf_until_ms;    /* something was lost: until then silence proves nothing */
     uint64_t lost_seen;
     uint64_t full_told_ms;
@@ -102,6 +103,9 @@ int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *p
 int enf_worker_start(struct enf_worker *worker);
 /* Ends the thread and frees; fine for one that was not opened whole. */
 void enf_worker_stop(struct enf_worker *worker);
+
+/* For the worker, with its lock held: reads the clocks. */
+void enf_worker_set_moment(struct enf_worker *worker);
 
 /* For the control thread: waits at most ENF_WORKER_PATIENCE_MS, so that a stuck worker does not stop the
  * control socket as well. False: not locked. */

@@ -46,6 +46,7 @@ static const struct word words[] = {
     {"bad reputation", false},  /* GMX, web.de */
     {"listed in", false},       /* "is listed in", "listed at": lists that are not named above */
     {"listed at", false},       /**/
+    {"listed by", false},       /**/
     {"dynamic ip", false},      /* lists of end users' lines, as those of dul or pbl */
 };
 

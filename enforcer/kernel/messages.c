@@ -4,6 +4,7 @@
 #include "enforcer/kernel/messages.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_log.h>
 #include <linux/netfilter/nfnetlink_queue.h>
@@ -83,6 +84,19 @@ bool enf_attribute_u32(const struct enf_attribute *attr, uint32_t *out)
     return true;
 }
 
+/* Seconds and microseconds of the wall clock, 64 bits each: the same for log and queue. 0 where it is nothing
+ * that a clock says. */
+static uint64_t attribute_time_us(const struct attribute *attr)
+{
+    uint64_t parts[2];
+
+    if (attr->len < sizeof parts)
+        return 0;
+    memcpy(parts, attr->data, sizeof parts);
+    uint64_t seconds = be64toh(parts[0]), micros = be64toh(parts[1]);
+    return seconds < UINT32_MAX && micros < 1000000 ? seconds * 1000000 + micros : 0;
+}
+
 /* Where the attributes begin, behind the header of nfnetlink; NULL where message is another kind. */
 static const uint8_t *attributes(const struct enf_message *message, unsigned subsystem, unsigned kind)
 {
@@ -129,6 +143,9 @@ bool enf_log_message_read(const struct enf_message *message, struct enf_log_mess
         case NFULA_IFINDEX_INDEV:
             enf_attribute_u32(&attr, &out->packet.ifindex);
             break;
+        case NFULA_TIMESTAMP:
+            out->packet.time_us = attribute_time_us(&attr);
+            break;
         case NFULA_SEQ:
             out->have_seq = enf_attribute_u32(&attr, &out->seq);
             break;
@@ -161,6 +178,9 @@ bool enf_queue_message_read(const struct enf_message *message, struct enf_queue_
         case NFQA_PAYLOAD:
             out->packet.data = attr.data;
             out->packet.len = attr.len;
+            break;
+        case NFQA_TIMESTAMP:
+            out->packet.time_us = attribute_time_us(&attr);
             break;
         case NFQA_IFINDEX_INDEV:
             enf_attribute_u32(&attr, &out->packet.ifindex);

@@ -30,6 +30,8 @@ struct enf_kernel_packet {
     const uint8_t *data; /* from the IP header on */
     size_t len;          /* bytes there */
     uint32_t ifindex;    /* where it came in; 0: unknown */
+    uint64_t time_us;    /* when the kernel received it, microseconds since 1970 by the wall clock; 0: it does
+                            not    say, as nobody on this machine asks for such times */
 };
 
 struct enf_log_stats {
