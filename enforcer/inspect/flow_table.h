@@ -24,6 +24,7 @@ enum flow_list {
     0x10 /* waiting, but the client went on as if it had been answered: silence proves nothing */
 #define FLOW_SYN_DATA 0x20 /* the SYN carried data */
 #define FLOW_COUNTED  0x40 /* in the sketch of its subscriber */
+#define FLOW_UNREAD   0x80 /* only the answer to the SYN is wanted */
 
 /* One cache line. */
 struct flow {

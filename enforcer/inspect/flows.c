@@ -144,7 +144,9 @@ static void set_syn(struct flow *flow, const struct arrival *a)
 {
     flow->isn = a->packet->sequence;
     flow->ifindex = a->context->ifindex;
-    flow->flags &= (uint8_t) ~(FLOW_FORGEABLE | FLOW_HELD | FLOW_SYN_DATA);
+    flow->flags &= (uint8_t) ~(FLOW_FORGEABLE | FLOW_HELD | FLOW_SYN_DATA | FLOW_UNREAD);
+    if (a->context->unread)
+        flow->flags |= FLOW_UNREAD;
     if (a->context->forgeable)
         flow->flags |= FLOW_FORGEABLE;
     if (a->packet->payload_len)
@@ -205,7 +207,7 @@ static unsigned read_packet(struct enf_flows *flows, struct flow *flow, const st
 static unsigned begin_reading(struct enf_flows *flows, struct flow *flow, const struct arrival *a)
 {
     enum flow_list list = a->direction == ENF_DIRECTION_SERVER ? FLOW_READ : FLOW_HALF;
-    if (enf_flow_read(flows, flow, list, a->now_ms))
+    if (!(flow->flags & FLOW_UNREAD) && enf_flow_read(flows, flow, list, a->now_ms))
         return read_packet(flows, flow, a);
     if (list == FLOW_READ)
         enf_flow_tell(flow, ENF_OBSERVATION_ANSWERED, 0, &a->telling);

@@ -49,9 +49,12 @@ static bool claim(const struct replay *replay, const struct enf_packet *packet, 
         .source = packet->source,
         .destination = packet->destination,
     };
-    struct claim unused;
-    if (!scope_claim(replay->scope, &obs, &unused))
+    struct claim claimed;
+    if (!scope_claim(replay->scope, &obs, &claimed))
         return false;
+    /* What a line without a mail server says in its sessions decides nothing. */
+    const struct enf_sequential_settings *sequential = &claimed.settings->sequential;
+    context->unread = obs.blocked || !sequential->enabled || sequential->model == ENF_SEQUENTIAL_LINE;
     context->subscriber = obs.subscriber;
     context->forgeable = obs.forgeable;
     return true;

@@ -58,7 +58,8 @@ struct enf_flow_context {
                                      destination for ENF_DIRECTION_SERVER */
     uint32_t ifindex;             /* where it came in; 0: unknown */
     bool blocked;                 /* it was refused: of a SYN nothing more is expected */
-    bool forgeable;               /* nothing proves that this subscriber sent it */
+    bool unread;      /* of a SYN: nobody wants the dialogue, only how the SYN was answered is told */
+    bool forgeable;   /* nothing proves that this subscriber sent it */
     bool unrequested; /* of a server's packet: as far as others know (the kernel's flow sets) nobody asked for
                          it. Only then it may become ENF_OBSERVATION_REPLY */
 };

@@ -344,6 +344,27 @@ static void test_blocked(void **state)
     flows_bed_expect(&bed, "blocked", "");
 }
 
+/* Nobody wants the dialogue: there is no reader, and the answer to the SYN is told all the same. */
+static void test_unread(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        flows_bed_open(&bed, NULL);
+        bed.unread = true;
+        client(ISN, 0, SYN, "");
+        answers[i].then();
+        server(SISN + 1, ISN + 1, ACK, "220 mx\r\n");
+        client(ISN + 1, SISN + 9, ACK, "QUIT\r\n");
+        assert_int_equal(flows_bed_stats(&bed).read, 0);
+        assert_int_equal(flows_bed_stats(&bed).sessions, 0);
+        flows_bed_tick(&bed, 3600000);
+        flows_bed_close(&bed);
+        for (size_t k = 0; k < bed.seen_len; k++)
+            assert_true(bed.seen[k].kind == ENF_OBSERVATION_ANSWERED ||
+                        bed.seen[k].kind == ENF_OBSERVATION_FAILED);
+    }
+}
+
 /* --- packets from nowhere --- */
 
 static void test_replies(void **state)
@@ -553,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_silence_is_told_when_due),
         cmocka_unit_test(test_finish_concludes_nothing),
         cmocka_unit_test(test_blocked),
+        cmocka_unit_test(test_unread),
         cmocka_unit_test(test_replies),
         cmocka_unit_test(test_no_reply_where_the_client_was_seen),
         cmocka_unit_test(test_backscatter),

@@ -24,6 +24,7 @@ struct flows_bed {
     uint64_t last_ms; /* of the last observation */
     bool unordered;
     bool blocked;
+    bool unread;
     bool unrequested;
     unsigned answer;
 };
@@ -109,6 +110,7 @@ static inline void flows_bed_feed(struct flows_bed *bed, const struct enf_packet
         .subscriber = subscriber_of(packet, direction),
         .ifindex = direction == ENF_DIRECTION_CLIENT ? 3 : 4,
         .blocked = bed->blocked,
+        .unread = bed->unread,
         .unrequested = bed->unrequested,
     };
     bed->answer = enf_flows_feed(bed->flows, ENF_PACKET_OK, packet, direction, &context, see, bed);
