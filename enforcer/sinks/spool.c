@@ -231,7 +231,7 @@ static int fill(struct enf_spool *spool)
 
     if (have > ENF_SPOOL_LINE_MAX)
         return 0;
-    if (spool->buf_at > 0)
+    if (spool->buf && have > 0 && spool->buf_at > 0)
         memmove(spool->buf, spool->buf + spool->buf_at, have);
     spool->buf_at = 0;
     spool->buf_len = have;
