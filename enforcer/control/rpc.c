@@ -149,6 +149,8 @@ static int call(const struct enf_rpc *rpc, const struct enf_control_caller *call
         return -EAGAIN;
     if (!request->params)
         none = json_object();
+    if (method->changes && rpc->begin)
+        rpc->begin(caller, method->name, request->params ? request->params : none);
     rc = method->handler(rpc->ctx, caller, request->params ? request->params : none, result, error);
     if (method->slow && rpc->slow_end)
         rpc->slow_end(caller);

@@ -11,7 +11,8 @@ struct enf_rpc {
     void *ctx; /* for the handlers and for denied */
     /* May be NULL. */
     void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method);
-    /* Behind methods that change. May be NULL. */
+    /* In front of and behind methods that change. May be NULL. */
+    void (*begin)(const struct enf_control_caller *caller, const char *method, const json_t *params);
     void (*done)(const struct enf_control_caller *caller, const char *method, const json_t *params,
                  const struct enf_control_error *error);
     /* Around methods that are slow; both or none. begin says whether it may be done now. */

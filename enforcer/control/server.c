@@ -25,6 +25,14 @@ static void on_denied(void *ctx, const struct enf_control_caller *caller, const 
         server->hooks.denied(server->ctx, caller, method, suppressed);
 }
 
+static void on_begin(const struct enf_control_caller *caller, const char *method, const json_t *params)
+{
+    struct enf_control *server = caller->client->server;
+
+    if (server->hooks.begin)
+        server->hooks.begin(server->ctx, caller, method, params);
+}
+
 static void on_done(const struct enf_control_caller *caller, const char *method, const json_t *params,
                     const struct enf_control_error *error)
 {
@@ -135,6 +143,7 @@ static int fill(struct enf_control *server, const struct enf_control_params *par
         .methods_len = params->methods_len + 1,
         .ctx = params->ctx,
         .denied = on_denied,
+        .begin = on_begin,
         .done = on_done,
         .slow_begin = on_slow_begin,
         .slow_end = on_slow_end,

@@ -93,22 +93,72 @@ static const char *outcome_of(int code)
     }
 }
 
-void enf_audit_request(void *ctx, const struct enf_control_caller *caller, const char *method,
-                       const json_t *params, const struct enf_control_error *error)
+static char *describe(const json_t *params, const struct enf_control_error *error)
 {
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
 
-    if (out) {
-        put_params(out, params);
-        if (error->code)
-            fprintf(out, "%s(%d) %s", ftell(out) > 0 ? " " : "", error->code, error->message);
-    }
-    if (!out || fclose(out) != 0)
-        add(ctx, caller->actor, method, outcome_of(error->code), "(no memory for the details)");
-    else
-        add(ctx, caller->actor, method, outcome_of(error->code), text);
+    if (!out)
+        return NULL;
+    put_params(out, params);
+    if (error && error->code)
+        fprintf(out, "%s(%d) %s", ftell(out) > 0 ? " " : "", error->code, error->message);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static const char no_memory[] = "(no memory for the details)";
+
+void enf_audit_begin(void *ctx, const struct enf_control_caller *caller, const char *method,
+                     const json_t *params)
+{
+    struct enf_daemon *d = ctx;
+
+    d->request.caller = caller;
+    d->request.method = method;
+    d->request.params = params;
+    d->request.within = d->request.written = false;
+}
+
+int enf_audit_within(struct enf_daemon *d)
+{
+    if (!d->request.caller || d->request.written)
+        return 0;
+    char *text = describe(d->request.params, NULL);
+    struct enf_store_audit line = {
+        .time_ms = enf_clock_wall_ms(),
+        .actor = d->request.caller->actor,
+        .method = d->request.method,
+        .detail = text ? text : no_memory,
+        .outcome = outcome_of(0),
+    };
+    int err = enf_store_audit_add(d->store, &line);
+
+    free(text);
+    d->request.within = err == 0;
+    return err;
+}
+
+void enf_audit_committed(struct enf_daemon *d, bool committed)
+{
+    d->request.written = d->request.written || (d->request.within && committed);
+    d->request.within = false;
+}
+
+void enf_audit_request(void *ctx, const struct enf_control_caller *caller, const char *method,
+                       const json_t *params, const struct enf_control_error *error)
+{
+    struct enf_daemon *d = ctx;
+    bool written = d->request.written;
+
+    d->request.caller = NULL;
+    if (written && !error->code)
+        return;
+    char *text = describe(params, error);
+    add(d, caller->actor, method, outcome_of(error->code), text ? text : no_memory);
     free(text);
 }
 

@@ -77,6 +77,13 @@ struct enf_daemon {
     struct enf_coverage coverage;
     struct enf_truth truth;
     uint64_t reports_lost_told;
+    struct {
+        const struct enf_control_caller *caller; /* of the request that is being done; NULL: none */
+        const char *method;
+        const json_t *params;
+        bool within;  /* its line is in the transaction that is open */
+        bool written; /* its line is on disk, as done */
+    } request;
     uint64_t audited_ms[ENF_EVENT_ACTION_COUNT]; /* when such an event was last audited; steady clock */
     uint64_t pruned_ms;                          /* when old history was last removed; steady clock */
 };
@@ -142,6 +149,13 @@ void enf_audit(struct enf_daemon *d, const char *actor, const char *method, cons
 /* A request that changes, done or not: the control room's hook. */
 void enf_audit_request(void *ctx, const struct enf_control_caller *caller, const char *method,
                        const json_t *params, const struct enf_control_error *error);
+/* The same request before it is done. What it changes in the state may then take its line along. */
+void enf_audit_begin(void *ctx, const struct enf_control_caller *caller, const char *method,
+                     const json_t *params);
+/* Inside a transaction: the line of the request that is being done, once; 0 or -errno. committed: whether
+ * that transaction is on disk. One wait for the disk does for both. */
+int enf_audit_within(struct enf_daemon *d);
+void enf_audit_committed(struct enf_daemon *d, bool committed);
 /* The event, where it is one that the audit log keeps. */
 void enf_audit_event(struct enf_daemon *d, const struct enf_event *event);
 

@@ -78,11 +78,14 @@ static int put_store(struct enf_daemon *d, const struct enf_changes *changes, co
         if (told->change != ENF_QUARANTINE_UNCHANGED)
             err = enf_store_history_add(d->store, history_action(told->change), &line);
     }
-    if (err < 0) {
+    if (err == 0)
+        err = enf_audit_within(d);
+    if (err < 0)
         enf_store_rollback(d->store);
-        return err;
-    }
-    return enf_store_commit(d->store);
+    else
+        err = enf_store_commit(d->store);
+    enf_audit_committed(d, err == 0);
+    return err;
 }
 
 static void tell_change(struct enf_daemon *d, const struct enf_change_told *told, const char *actor,

@@ -104,6 +104,7 @@ static int open_control(struct enf_daemon *d)
         .methods = enf_methods,
         .methods_len = enf_methods_len,
         .hooks = {.denied = on_denied,
+                  .begin = enf_audit_begin,
                   .done = enf_audit_request,
                   .events_since = on_since,
                   .events_next = on_next},

@@ -66,6 +66,9 @@ struct enf_control_hooks {
      * suppressed tells how many refusals were not reported since the last report for that uid. */
     void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method,
                    uint64_t suppressed);
+    /* A method that changes is about to be done by one who may; done follows. */
+    void (*begin)(void *ctx, const struct enf_control_caller *caller, const char *method,
+                  const json_t *params);
     /* A method that changes was called by one who may, and is done (code 0 in error) or not. */
     void (*done)(void *ctx, const struct enf_control_caller *caller, const char *method, const json_t *params,
                  const struct enf_control_error *error);

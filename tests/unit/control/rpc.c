@@ -81,6 +81,15 @@ static int answer_long(void *ctx, const struct enf_control_caller *caller, const
 
 static char told[256];
 
+static void note_begin(const struct enf_control_caller *caller, const char *method, const json_t *params)
+{
+    size_t at = strlen(told);
+
+    assert_string_equal(caller->actor, "user:root");
+    assert_non_null(params);
+    snprintf(told + at, sizeof(told) - at, "(%s) ", method);
+}
+
 static void note_done(const struct enf_control_caller *caller, const char *method, const json_t *params,
                       const struct enf_control_error *error)
 {
@@ -206,7 +215,11 @@ static void test_done_is_told(void **state)
 {
     static const struct enf_control_method changing[] = {
         {"look", false, echo}, {"change", true, echo}, {"plain", true, fail_plainly}};
-    static const struct enf_rpc audited = {changing, ARRAY_LEN(changing), NULL, deny, note_done};
+    static const struct enf_rpc audited = {.methods = changing,
+                                           .methods_len = ARRAY_LEN(changing),
+                                           .denied = deny,
+                                           .begin = note_begin,
+                                           .done = note_done};
     static const char *const lines[] = {
         "{" RPC ",\"id\":1,\"method\":\"look\"}",
         "{" RPC ",\"id\":1,\"method\":\"change\",\"params\":{\"a\":1,\"b\":2}}",
@@ -225,7 +238,9 @@ static void test_done_is_told(void **state)
         assert_true(enf_rpc_handle(&audited, &admin, lines[i], strlen(lines[i]), &out, &len) >= 0);
         free(out);
     }
-    assert_string_equal(told, "user:root change 2 0;user:root change 0 0;user:root plain 0 -32603;");
+    assert_string_equal(
+        told,
+        "(change) user:root change 2 0;(change) user:root change 0 0;(plain) user:root plain 0 -32603;");
 }
 
 static void test_zero_byte(void **state)
