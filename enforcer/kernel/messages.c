@@ -86,7 +86,7 @@ bool enf_attribute_u32(const struct enf_attribute *attr, uint32_t *out)
 
 /* Seconds and microseconds of the wall clock, 64 bits each: the same for log and queue. 0 where it is nothing
  * that a clock says. */
-static uint64_t attribute_time_us(const struct attribute *attr)
+static uint64_t attribute_time_us(const struct enf_attribute *attr)
 {
     uint64_t parts[2];
 
