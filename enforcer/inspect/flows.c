@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(!(ENF_FLOWS_ENOUGH & ENF_SESSION_OTHER), "read_packet answers both");
+_Static_assert((ENF_FLOWS_ENOUGH & ENF_SESSION_OTHER) == 0, "read_packet answers both");
 
 #define FEED_WORK  8     /* flows that a packet ends in passing because their time is over */
 #define NEAR_BYTES 65536 /* how far from the SYN's number a packet may be that begins a dialogue */
