@@ -18,8 +18,11 @@ void enf_coverage_set(struct enf_daemon *d, size_t desired, size_t missing)
         return;
     if (missing > 0 && !d->coverage.lost) {
         event.action = ENF_EVENT_COVERAGE_LOST;
+        char who[64];
+        bool named = d->truth.news.transactions > 0;
         snprintf(event.reason, sizeof event.reason,
-                 "%zu of %zu quarantines were missing in the kernel and are put back", missing, desired);
+                 "%zu of %zu quarantines were missing in the kernel and are put back%s%s", missing, desired,
+                 named ? "; the table was changed by " : "", named ? enf_truth_who(d, who, sizeof who) : "");
         d->coverage.lost = true;
         enf_tell(d, &event);
     } else if (missing == 0 && d->coverage.lost) {
@@ -56,11 +59,12 @@ static int compare_relays(struct enf_daemon *d)
 static int compare_governed(struct enf_daemon *d)
 {
     bool same = true;
+    char who[64];
     int err = enf_governor_check(d, &same);
 
     if (err < 0 || same)
         return err;
-    enf_truth_tell(d, true, "the set governed_if was changed by somebody else");
+    enf_truth_tell(d, true, "the set governed_if was changed by %s", enf_truth_who(d, who, sizeof who));
     err = enf_governor_to_kernel(d);
     if (err == 0)
         enf_truth_tell(d, false, "the set governed_if is as it should be");

@@ -66,6 +66,7 @@ static size_t ending(const struct enf_quarantine_ranges *ranges, uint64_t now_ms
 static int judge(struct enf_daemon *d, enum enf_family family, const struct check *check,
                  const struct enf_quarantine_ranges *ranges, size_t *wrong)
 {
+    char who[64];
     size_t missing = ranges->len - check->right, soon = ending(ranges, check->now_ms);
 
     missing = missing > soon ? missing - soon : 0;
@@ -73,8 +74,9 @@ static int judge(struct enf_daemon *d, enum enf_family family, const struct chec
         return 0;
     *wrong += missing;
     if (check->strange > 0 && missing == 0)
-        enf_truth_tell(d, true, "quarantine_nets%c: %zu ranges that are not ours are taken out",
-                       family == ENF_FAMILY_V4 ? '4' : '6', check->strange);
+        enf_truth_tell(d, true, "quarantine_nets%c: %zu ranges that are not ours, by %s: taken out",
+                       family == ENF_FAMILY_V4 ? '4' : '6', check->strange,
+                       enf_truth_who(d, who, sizeof who));
     int err = enf_nets_put(d, family);
     if (err == 0 && check->strange > 0 && missing == 0)
         enf_truth_tell(d, false, "the prefixes in quarantine are as they should be");

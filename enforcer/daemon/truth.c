@@ -60,6 +60,14 @@ static void arm(struct enf_daemon *d, uint64_t ms)
         uv_timer_start(&t->soon, on_soon, ms, 0);
 }
 
+/* To begin counting waits for all processors (synchronize_net): seconds while the kernel is busy with the
+ * flush of a large set, in which nothing is put back anyway. */
+static bool may_leak(const struct enf_notify_news *news)
+{
+    return news->rules || news->table_deleted ||
+           (news->elements_removed > 0 && news->elements_removed <= ENF_COMPARE_AT_ONCE && !news->overrun);
+}
+
 bool enf_truth_hear(struct enf_daemon *d)
 {
     struct enf_truth *t = &d->truth;
@@ -75,7 +83,7 @@ bool enf_truth_hear(struct enf_daemon *d)
     bool news = t->news.transactions > before || t->news.overrun > overrun;
     if (news && t->since_ms == 0)
         t->since_ms = enf_clock_steady_ms();
-    if (news)
+    if (news && may_leak(&t->news))
         enf_gap_begin(d);
     return news;
 }

@@ -161,6 +161,8 @@ def test_put_right(held, name, change, events, words):
     told = gate.daemon.wait_event(events[0], since=mark)
     done = gate.daemon.wait_event(events[1], since=mark)
     assert words in told["event"]["reason"], told["event"]["reason"]
+    # Only the notification names who it was: it was heard of, not found by the timer.
+    assert "nft (pid " in told["event"]["reason"], told["event"]["reason"]
     print(f"\n{name}: told after {(stamp(told) - began) * 1000:.0f} ms, right again after {(stamp(done) - began) * 1000:.0f} ms: "
           f"{told['event']['reason']}")
     whole(gate)
