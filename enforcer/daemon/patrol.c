@@ -167,6 +167,7 @@ static void on_turn(uv_timer_t *timer)
 {
     struct enf_daemon *d = timer->data;
     struct enf_patrol *p = &d->truth.patrol;
+    size_t all = enf_quarantine_count(d->quarantine);
     bool more = false;
 
     if (p->scan) {
@@ -183,7 +184,7 @@ static void on_turn(uv_timer_t *timer)
         return;
     }
     if (p->missing > 0 && !d->coverage.lost)
-        enf_coverage_set(d, d->coverage.desired, p->refill ? d->coverage.desired : p->missing);
+        enf_coverage_set(d, all, p->refill ? all : p->missing);
     if (p->refill)
         d->coverage.enforced = p->desired;
     if (more) {

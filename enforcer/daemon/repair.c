@@ -32,6 +32,7 @@ static int rebuild(struct enf_daemon *d, bool gone, char **error)
         err = enf_nets_put(d, ENF_FAMILY_V4);
         if (err == 0)
             err = enf_nets_put(d, ENF_FAMILY_V6);
+        d->coverage.desired = enf_quarantine_count(d->quarantine);
         d->coverage.enforced = 0;
         enf_patrol_start(d, true);
     }

@@ -93,10 +93,12 @@ static void on_notice(uv_poll_t *poll, int status, int events)
     struct enf_daemon *d = poll->data;
     uint64_t wait_ms = enf_fight_wait_ms(&d->truth.fight, enf_clock_steady_ms());
 
-    (void)status;
     (void)events;
     if (enf_truth_hear(d))
         arm(d, wait_ms > DEBOUNCE_MS ? wait_ms : DEBOUNCE_MS);
+    /* Lost messages are an error of the socket to libuv, and it stops listening. */
+    if (status < 0 && d->truth.ready)
+        uv_poll_start(poll, UV_READABLE, on_notice);
 }
 
 int enf_truth_listen(struct enf_daemon *d)
