@@ -7,16 +7,17 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* What of a server was counted already: part of the hash. */
+/* What of a network was counted already: part of the hash. Servers of one provider fail and refuse together,
+ * and a scanner of its own networks sweeps them all. */
 enum first {
     FIRST_CONTACT = 1,
     FIRST_MAIL,
-    FIRST_DELAY, /* of a network */
+    FIRST_DELAY,
 };
 
-static const struct prints_rule servers_rule = {
+static const struct prints_rule networks_rule = {
     .young_ms = (uint32_t)ENF_SEQUENTIAL_PERIOD_MS,
-    .max = 2 * ENF_SERVERS_MAX, /* a contact and a mail each */
+    .max = 2 * ENF_KNOWN_NETWORKS_MAX, /* a contact and a mail each */
     .refresh = true,
     .full_is_seen = true,
 };
@@ -26,7 +27,7 @@ void conduct_free(struct conduct **conduct, struct budget *budget)
     struct conduct *c = *conduct;
     if (!c)
         return;
-    prints_clear(&c->servers, budget);
+    prints_clear(&c->known, budget);
     trail_clear(&c->facts, budget);
     trail_clear(&c->deferred, budget);
     trail_clear(&c->replies, budget);
@@ -79,12 +80,12 @@ static void count(const struct step *s, enum enf_sequential_kind kind, const str
         enf_sequential_step(state, s->context->rules, kind, s->context->now_ms, &last);
     if (last.kind == ENF_SEQUENTIAL_NONE)
         return;
-    if (last.observations == 1) {
-        s->conduct->own = false;
+    if (last.observations == 1)
         forgeable = doubtful;
-    }
-    if (last.step > 0 && is_own(kind))
+    if (last.step > 0 && is_own(kind)) {
         s->conduct->own = true;
+        s->conduct->own_at = (uint32_t)s->context->now_ms;
+    }
     if (result == ENF_SEQUENTIAL_CONTINUE && last.step > 0 && doubtful)
         state->seen |= ENF_SEQUENTIAL_FORGEABLE;
     struct connection fact = *what;
@@ -94,7 +95,9 @@ static void count(const struct step *s, enum enf_sequential_kind kind, const str
     if (result != ENF_SEQUENTIAL_CONVICT || s->head->cause != ENF_CAUSE_NONE)
         return;
     s->head->cause = ENF_CAUSE_SEQUENTIAL;
-    s->head->verdict = s->conduct->own ? ENF_VERDICT_ZOMBIE : ENF_VERDICT_SUSPECT;
+    bool own =
+        s->conduct->own && (uint32_t)s->context->now_ms - s->conduct->own_at < ENF_SEQUENTIAL_PERIOD_MS;
+    s->head->verdict = own ? ENF_VERDICT_ZOMBIE : ENF_VERDICT_SUSPECT;
     s->head->total = last.observations;
     s->head->forgeable = forgeable;
     s->head->score = last.score;
@@ -109,27 +112,19 @@ void conduct_gather(struct conviction *out, const struct subscriber *subscriber)
     trail_copy(facts, out->len, out->connections);
 }
 
-/* --- servers --- */
+/* --- first contacts, first mails --- */
 
 static uint32_t mark_of(const struct step *s, enum first first, const struct enf_addr *server)
 {
-    struct {
-        struct enf_addr server;
-        uint8_t first;
-    } key = {*server, (uint8_t)first};
-    if (first == FIRST_DELAY) {
-        uint16_t network = enf_sequential_network(server);
-        key.server =
-            enf_addr_from_bytes(ENF_FAMILY_V4, (uint8_t[4]){(uint8_t)(network >> 8), (uint8_t)network});
-    }
-    uint32_t mark = (uint32_t)XXH3_64bits_withSeed(&key, sizeof(key), s->context->seed);
+    uint16_t key[2] = {enf_sequential_network(server), first};
+    uint32_t mark = (uint32_t)XXH3_64bits_withSeed(key, sizeof(key), s->context->seed);
     return mark ? mark : 1;
 }
 
 static bool is_first(const struct step *s, enum first first, const struct enf_addr *server)
 {
-    return !prints_seen(&s->conduct->servers, s->context->budget, mark_of(s, first, server),
-                        (uint32_t)s->context->now_ms, &servers_rule);
+    return !prints_seen(&s->conduct->known, s->context->budget, mark_of(s, first, server),
+                        (uint32_t)s->context->now_ms, &networks_rule);
 }
 
 /* A line that is down fails everywhere: of failures in a row, without any answer, only a few count. */

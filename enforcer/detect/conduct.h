@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 struct conduct {
-    struct prints servers; /* whose first contact, first mail, first delay was counted */
+    struct prints known;   /* networks whose first contact, first mail, first delay was counted */
     struct trail facts;    /* what the test weighed: its evidence */
     struct trail deferred; /* mails that wait for a second try, in order of time */
     struct trail replies;  /* that nobody asked for, in the window */
@@ -23,7 +23,8 @@ struct conduct {
     uint32_t replies_told; /* when they made a suspect last, low 32 bits of milliseconds */
     uint8_t failures;      /* first contacts in a row that failed */
     bool told;             /* replies_told means something */
-    bool own;              /* of the running test: evidence against the host that only it can make */
+    bool own;              /* there was evidence against the host that only it can make … */
+    uint32_t own_at;       /* … last then: low 32 bits of milliseconds */
 };
 
 struct conduct_context {

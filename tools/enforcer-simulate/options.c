@@ -4,6 +4,8 @@
 
 #include "population.h"
 
+#include "enforcer/detect/settings.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -13,7 +15,7 @@
 
 #define SUBSCRIBERS_MAX 50000000
 
-enum { OPT_FALSE = 256, OPT_MISSED, OPT_NO_WINDOWS, OPT_NO_SEQUENTIAL, OPT_MAX_BYTES };
+enum { OPT_FALSE = 256, OPT_MISSED, OPT_NO_WINDOWS, OPT_NO_SEQUENTIAL, OPT_MAX_BYTES, OPT_DESTINATIONS };
 
 static const struct option long_options[] = {
     {"subscribers", required_argument, NULL, 'n'},
@@ -26,6 +28,7 @@ static const struct option long_options[] = {
     {"missed", required_argument, NULL, OPT_MISSED},
     {"no-windows", no_argument, NULL, OPT_NO_WINDOWS},
     {"no-sequential", no_argument, NULL, OPT_NO_SEQUENTIAL},
+    {"destinations", required_argument, NULL, OPT_DESTINATIONS},
     {"max-bytes", required_argument, NULL, OPT_MAX_BYTES},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
@@ -46,6 +49,7 @@ static void print_help(void)
          "  --missed X              its beta (0.01)\n"
          "  --no-windows            the sequential test alone\n"
          "  --no-sequential         the windows alone\n"
+         "  --destinations N        limit on distinct destinations under block (its default)\n"
          "  --max-bytes N           memory of the detector for those who come often (256 each)\n"
          "  --json                  one object instead of tables\n\n"
          "Kinds:");
@@ -120,6 +124,11 @@ static int read_option(int opt, const char *value, struct options *out)
                    : refuse("false-conviction", value, "0.000000000001 to 0.1");
     case OPT_MISSED:
         return read_number(value, 1e-6, 0.5, &out->missed) ? -1 : refuse("missed", value, "0.000001 to 0.5");
+    case OPT_DESTINATIONS:
+        if (!read_count(value, ENF_DISTINCT_MAX, &count))
+            return refuse("destinations", value, "a number");
+        out->destinations = (uint32_t)count;
+        return -1;
     case OPT_MAX_BYTES:
         return read_count(value, 1e15, &out->max_bytes) ? -1 : refuse("max-bytes", value, "a number");
     case OPT_NO_WINDOWS:

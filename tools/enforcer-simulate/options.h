@@ -19,7 +19,8 @@ struct options {
     unsigned chosen_len;
     double false_conviction;
     double missed;
-    uint64_t max_bytes; /* of the detector; 0: as it chooses */
+    uint32_t destinations; /* the limit on them under `block`; 0: its default */
+    uint64_t max_bytes;    /* of the detector; 0: as it chooses */
     bool sequential;
     bool windows;
     bool json;

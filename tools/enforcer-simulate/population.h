@@ -23,13 +23,21 @@ struct agent {
     uint8_t unused;
     float rate; /* connections a day, or what its kind calls a rate */
     uint32_t a, b, c, d;
+    uint32_t retry_to; /* the server that put a mail off; 0: none */
+    uint32_t retry_s;  /* when it is tried again: seconds since the start of the run */
+    uint16_t name;     /* HELO, changed by some with each session */
+    uint8_t habits;    /* see session.h */
+    uint32_t wait_ms;  /* after a second try: until its own next step */
 };
 
 /* A step of an agent: where it connects, and how long after that it does so again. */
 struct act {
     uint32_t destination; /* IPv4, host order; 0: nowhere, it only waits */
     double gap_ms;
+    bool down; /* its line is: no answer */
 };
+
+struct session_kind; /* session.h: how it speaks, where that is seen */
 
 struct kind {
     const char *name;
@@ -40,6 +48,7 @@ struct kind {
     /* Draws what is its own for life; returns the wait before its first step. */
     double (*start)(struct agent *agent);
     void (*act)(struct agent *agent, uint64_t now_ms, struct act *out);
+    const struct session_kind *session; /* NULL: its connections are refused, nothing is said in them */
 };
 
 /* honest.c and zombies.c */

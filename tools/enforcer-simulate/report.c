@@ -131,8 +131,10 @@ void report_tables(const struct run *run)
                ratio((double)totals.found, (double)totals.zombies),
                ratio((double)totals.within_day, (double)totals.zombies), precision_of(&totals));
     }
-    printf("\n%" PRIu64 " connections; %zu subscribers tracked, %zu MB, %" PRIu64 " evicted; ",
-           run->observations, run->stats.subscribers, run->stats.bytes / 1000000, run->stats.evicted);
+    printf("\n%" PRIu64 " connections, %" PRIu64 " observations; %zu subscribers tracked, %zu MB, %" PRIu64
+           " evicted; ",
+           run->connections, run->observations, run->stats.subscribers, run->stats.bytes / 1000000,
+           run->stats.evicted);
     printf("%.2f million a second in the detector, %.1f s in all\n",
            ratio((double)run->observations, run->feed_seconds) / 1e6, run->wall_seconds);
 }
@@ -160,18 +162,18 @@ int report_json(const struct run *run)
     json_t *list = json_array();
     for (size_t k = 0; k < run->kinds_len; k++)
         json_array_append_new(list, json_kind(run, k));
-    json_t *object =
-        json_pack("{s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "seed",
-                  (json_int_t)run->options->seed, "days", run->options->days, "false_conviction",
-                  run->options->false_conviction, "kinds", list, "recall",
-                  ratio((double)totals.found, (double)totals.zombies), "recall_within_24h",
-                  ratio((double)totals.within_day, (double)totals.zombies), "precision",
-                  precision_of(&totals), "false_convictions_per_day",
-                  ratio((double)totals.wrong_convictions, (double)totals.honest * run->options->days),
-                  "connections", (json_int_t)run->observations, "subscribers_tracked",
-                  (json_int_t)run->stats.subscribers, "bytes", (json_int_t)run->stats.bytes, "evicted",
-                  (json_int_t)run->stats.evicted, "connections_per_second_in_detector",
-                  ratio((double)run->observations, run->feed_seconds), "seconds", run->wall_seconds);
+    json_t *object = json_pack(
+        "{s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "seed",
+        (json_int_t)run->options->seed, "days", run->options->days, "false_conviction",
+        run->options->false_conviction, "kinds", list, "recall",
+        ratio((double)totals.found, (double)totals.zombies), "recall_within_24h",
+        ratio((double)totals.within_day, (double)totals.zombies), "precision", precision_of(&totals),
+        "false_convictions_per_day",
+        ratio((double)totals.wrong_convictions, (double)totals.honest * run->options->days), "connections",
+        (json_int_t)run->connections, "observations", (json_int_t)run->observations, "subscribers_tracked",
+        (json_int_t)run->stats.subscribers, "bytes", (json_int_t)run->stats.bytes, "evicted",
+        (json_int_t)run->stats.evicted, "observations_per_second_in_detector",
+        ratio((double)run->observations, run->feed_seconds), "seconds", run->wall_seconds);
     if (!object)
         return -1;
     int rc = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(8));

@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include "draw.h"
+#include "session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -58,6 +59,8 @@ static void settle(struct run *run)
             agent->random = draw_bits(&seed);
             agent->kind = (uint8_t)k;
             agent->d = (uint32_t)draw_bits(&agent->random);
+            if (run->kinds[k]->session)
+                session_start(agent, run->kinds[k]->session);
             double wait = run->kinds[k]->start(agent);
             agenda_push(&run->agenda, (struct agenda_entry){START_MS + (uint64_t)wait, id});
         }
@@ -73,6 +76,8 @@ static void set_up_settings(struct run *run)
         settings->sequential.enabled = run->options->sequential;
         settings->sequential.false_conviction = run->options->false_conviction;
         settings->sequential.missed = run->options->missed;
+        if (run->options->destinations > 0 && policy != ENF_POLICY_INSPECT)
+            settings->distinct_destinations.count = run->options->destinations;
         if (!run->options->windows) {
             settings->connection_rate_len = 0;
             settings->distinct_destinations.count = 0;
@@ -134,7 +139,7 @@ static const struct enf_detector_settings *settings_of(const struct run *run, co
     return &run->settings[policy];
 }
 
-static void make(struct agent *agent, uint32_t id, uint32_t destination, uint64_t now_ms,
+static void make(struct agent *agent, uint32_t id, uint32_t destination, uint64_t now_ms, bool blocked,
                  struct enf_observation *out)
 {
     uint32_t n = agent->connections++;
@@ -146,7 +151,7 @@ static void make(struct agent *agent, uint32_t id, uint32_t destination, uint64_
         .source_port = (uint16_t)(1024 + n % 60000),
         .destination_port = 25,
         .sequence = n * 2654435761U,
-        .blocked = true,
+        .blocked = blocked,
     };
     out->subscriber = enf_prefix_host(&out->source);
 }
@@ -169,9 +174,9 @@ static void account(struct run *run, struct agent *agent, const struct enf_signa
 }
 
 struct batch {
-    struct enf_observation observations[BATCH];
-    const struct enf_prefix *keys[BATCH];
-    uint32_t agents[BATCH];
+    struct enf_observation observations[BATCH + SESSION_OBSERVATIONS_MAX + 1];
+    const struct enf_prefix *keys[BATCH + SESSION_OBSERVATIONS_MAX + 1];
+    uint32_t agents[BATCH + SESSION_OBSERVATIONS_MAX + 1];
     size_t len;
 };
 
@@ -185,13 +190,33 @@ static int feed(struct run *run, struct batch *batch)
         const struct kind *kind = run->kinds[agent->kind];
         struct enf_signal signal;
         rc = enf_detector_feed(run->detector, &batch->observations[i], settings_of(run, kind), &signal);
-        if (rc == 1)
+        if (rc == 1 && signal.verdict == ENF_VERDICT_SUSPECT)
+            run->tallies[agent->kind].suspicions++;
+        else if (rc == 1)
             account(run, agent, &signal);
     }
     run->feed_seconds += seconds() - began;
     run->observations += batch->len;
     batch->len = 0;
     return rc < 0 ? rc : 0;
+}
+
+/* The connection, and what is said in it where somebody reads that. */
+static void connect_out(struct run *run, struct batch *batch, uint32_t id, uint64_t now_ms,
+                        const struct act *act)
+{
+    struct agent *agent = &run->agents[id];
+    const struct session_kind *session = run->kinds[agent->kind]->session;
+    struct enf_observation *first = &batch->observations[batch->len];
+    size_t len = 1;
+    make(agent, id, act->destination, now_ms, session == NULL, first);
+    if (session && run->options->policy != ENF_POLICY_BLOCK)
+        len += session_hold(agent, session, act, first, START_MS, first + 1);
+    run->connections++;
+    for (size_t i = 0; i < len; i++, batch->len++) {
+        batch->keys[batch->len] = &batch->observations[batch->len].subscriber;
+        batch->agents[batch->len] = id;
+    }
 }
 
 /* One step of who is next. */
@@ -204,7 +229,12 @@ static void step(struct run *run, struct batch *batch, uint64_t end_ms)
     if (kind->zombie && agent->convictions > 0)
         return;
     struct act act = {0};
-    kind->act(agent, next.time_ms, &act);
+    if (agent->wait_ms > 0) {
+        act = (struct act){.destination = agent->retry_to, .gap_ms = agent->wait_ms};
+        agent->wait_ms = 0;
+    } else {
+        kind->act(agent, next.time_ms, &act);
+    }
     if (act.destination != 0) {
         struct tally *tally = &run->tallies[agent->kind];
         if (agent->first_ms == 0) {
@@ -212,11 +242,15 @@ static void step(struct run *run, struct batch *batch, uint64_t end_ms)
             tally->active++;
         }
         tally->connections++;
-        make(agent, next.agent, act.destination, next.time_ms, &batch->observations[batch->len]);
-        batch->keys[batch->len] = &batch->observations[batch->len].subscriber;
-        batch->agents[batch->len++] = next.agent;
+        connect_out(run, batch, next.agent, next.time_ms, &act);
     }
     next.time_ms += 1 + (uint64_t)act.gap_ms;
+    uint64_t retry_ms = START_MS + (uint64_t)agent->retry_s * 1000;
+    if (agent->retry_to != 0 && retry_ms < next.time_ms) {
+        /* A second try comes between. */
+        agent->wait_ms = (uint32_t)(next.time_ms - retry_ms);
+        next.time_ms = retry_ms;
+    }
     if (next.time_ms < end_ms)
         agenda_push(&run->agenda, next);
 }
@@ -233,7 +267,7 @@ int run_simulate(struct run *run)
         if (now_ms >= end_ms)
             break;
         step(run, &batch, end_ms);
-        if (batch.len == BATCH)
+        if (batch.len >= BATCH)
             rc = feed(run, &batch);
         if (run->observations >= idle_at) {
             enf_detector_forget_idle(run->detector, now_ms, IDLE_EVERY / 4);

@@ -22,6 +22,7 @@ struct tally {
     uint64_t active; /* that made a connection */
     uint64_t connections;
     uint64_t convictions;
+    uint64_t suspicions;
     uint64_t convicted; /* subscribers */
     uint64_t within_day;
     uint64_t by_cause[ENF_CAUSE_COUNT];
@@ -42,6 +43,7 @@ struct run {
     struct detection *detections;
     size_t detections_len;
     uint64_t observations;
+    uint64_t connections;
     double feed_seconds; /* inside the detector */
     double wall_seconds;
     struct enf_detector_stats stats;

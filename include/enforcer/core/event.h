@@ -47,9 +47,9 @@ enum enf_evidence_kind {
     ENF_EVIDENCE_DESTINATION, /* a connection to a destination not seen before */
     ENF_EVIDENCE_TRAP,
     ENF_EVIDENCE_METER,    /* the kernel's own token bucket ran over while nobody counted exactly */
-    ENF_EVIDENCE_ANSWERED, /* first contact with a server */
+    ENF_EVIDENCE_ANSWERED, /* first contact with a network */
     ENF_EVIDENCE_FAILED,   /* the same without an answer, or with a reset */
-    ENF_EVIDENCE_ACCEPTED, /* a recipient, in the first mail to a server */
+    ENF_EVIDENCE_ACCEPTED, /* a recipient, in the first mail to a network */
     ENF_EVIDENCE_REFUSED,
     ENF_EVIDENCE_SECOND_TRY, /* of a mail that the server put off */
     ENF_EVIDENCE_NO_SECOND_TRY,

@@ -57,8 +57,8 @@ enum enf_cause {
 
 /* Mails that wait for a second try, of one subscriber. Of more the first are forgotten. */
 #define ENF_DEFERRED_MAX 32
-/* Servers that one subscriber has been in touch with within a day; one more counts as known. */
-#define ENF_SERVERS_MAX 2048
+/* Networks that one subscriber has been in touch with within a day; one more counts as known. */
+#define ENF_KNOWN_NETWORKS_MAX 2048
 /* A mail that got a 4yz: the next try comes so long after it, at the least and at the most. */
 #define ENF_RETRY_MIN_MS (60ULL * 1000)
 #define ENF_RETRY_MAX_MS (4ULL * 3600 * 1000)

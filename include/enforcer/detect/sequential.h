@@ -43,10 +43,10 @@ enum enf_sequential_kind {
     ENF_SEQUENTIAL_AGAIN_5,
     ENF_SEQUENTIAL_AGAIN_6,
     /* Only where the outcome says something about the host: under `block` every connection is refused. */
-    ENF_SEQUENTIAL_FAILED, /* first connection to a server: no answer or a reset. A fourth in a row says
+    ENF_SEQUENTIAL_FAILED, /* first connection to a network: no answer or a reset. A fourth in a row says
                               nothing (see ENF_SEQUENTIAL_FAILURES) */
     ENF_SEQUENTIAL_ANSWERED,
-    ENF_SEQUENTIAL_REFUSED, /* a mail, the first to that server: a recipient got a 5yz */
+    ENF_SEQUENTIAL_REFUSED, /* a mail, the first to that network: a recipient got a 5yz */
     ENF_SEQUENTIAL_ACCEPTED,
     ENF_SEQUENTIAL_NOT_RETRIED, /* a mail got a 4yz: no second try within four hours */
     ENF_SEQUENTIAL_RETRIED,

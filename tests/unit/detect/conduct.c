@@ -33,11 +33,12 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The n-th server; the first 256 lie in networks of their own. */
+/* The n-th server; the first 65536 lie in networks of their own. */
 static struct enf_addr server(uint32_t n)
 {
-    return v4(0x14000000u + (n % 256 << 16) + n / 256);
+    return v4(n << 16 | n >> 16 | 0x100u);
 }
+#define NEIGHBOUR 0x10000u /* another server in the same network */
 
 static struct enf_observation outcome(enum enf_observation_kind kind, uint32_t n, uint64_t time_ms)
 {
@@ -92,6 +93,7 @@ static void test_first_contacts_only(void **state)
     assert_score(START, answered);
     feed(ENF_OBSERVATION_ANSWERED, 1, START + 1);
     feed(ENF_OBSERVATION_FAILED, 1, START + 2);
+    feed(ENF_OBSERVATION_FAILED, 1 + NEIGHBOUR, START + 2);
     assert_score(START + 2, answered);
     feed(ENF_OBSERVATION_FAILED, 2, START + 3);
     assert_score(START + 3, answered + failed);
@@ -126,24 +128,24 @@ static void test_first_mail_only(void **state)
     assert_score(START + 3, refused + step_of(ENF_SEQUENTIAL_ACCEPTED));
 }
 
-/* More servers than are remembered: the rest count as known, and memory stays where it is. */
-static void test_cap_of_servers(void **state)
+/* More networks than are remembered: the rest count as known, and memory stays where it is. */
+static void test_cap_of_networks(void **state)
 {
     (void)state;
     struct enf_detector_stats stats;
     uint64_t now_ms = START;
-    for (uint32_t n = 0; n < 2 * ENF_SERVERS_MAX; n++)
+    for (uint32_t n = 0; n < 2 * ENF_KNOWN_NETWORKS_MAX; n++)
         feed(ENF_OBSERVATION_ACCEPTED, n, now_ms++);
     enf_detector_stats(det, &stats);
     size_t bytes = stats.bytes;
     enf_detector_free(&det);
     det = new_detector(100);
-    for (uint32_t n = 0; n < 20 * ENF_SERVERS_MAX; n++)
+    for (uint32_t n = 0; n < 20 * ENF_KNOWN_NETWORKS_MAX; n++)
         feed(ENF_OBSERVATION_ACCEPTED, n, now_ms++);
     enf_detector_stats(det, &stats);
     assert_true(stats.bytes <= bytes);
     double before = score_at(now_ms);
-    feed(ENF_OBSERVATION_REFUSED, 0xfffff, now_ms);
+    feed(ENF_OBSERVATION_REFUSED, 0xffff, now_ms);
     assert_score(now_ms, before);
 }
 
@@ -194,7 +196,7 @@ static void test_second_tries(void **state)
         while (busy_ms <= row->end_ms || !retried) {
             if (!retried && row->retry_ms <= busy_ms) {
                 retried = true;
-                feed(ENF_OBSERVATION_SYN, 1 + 256, START + row->retry_ms); /* another server there */
+                feed(ENF_OBSERVATION_SYN, 1 + NEIGHBOUR, START + row->retry_ms); /* another server there */
                 continue;
             }
             feed(ENF_OBSERVATION_SYN, n++, START + busy_ms);
@@ -216,7 +218,7 @@ static void test_many_second_tries(void **state)
     for (uint32_t n = 0; n < 2 * ENF_DEFERRED_MAX; n++) {
         feed(ENF_OBSERVATION_DEFERRED, n, START + n);
         feed(ENF_OBSERVATION_DEFERRED, n, START + n);
-        feed(ENF_OBSERVATION_DEFERRED, n + 256, START + n);
+        feed(ENF_OBSERVATION_DEFERRED, n + NEIGHBOUR, START + n);
     }
     for (uint64_t hour = 1; hour < 4; hour++)
         assert_int_equal(feed(ENF_OBSERVATION_SYN, 200, START + hour * HOUR), 0);
@@ -328,7 +330,7 @@ static void test_bot(void **state)
     static const enum enf_evidence_kind expected[] = {
         ENF_EVIDENCE_ANSWERED, ENF_EVIDENCE_SESSION, ENF_EVIDENCE_HELO_NO_NAME, ENF_EVIDENCE_BLOCKLISTED,
         ENF_EVIDENCE_NO_QUIT,  ENF_EVIDENCE_FAILED,  ENF_EVIDENCE_REFUSED,      ENF_EVIDENCE_FAILED,
-        ENF_EVIDENCE_REFUSED,  ENF_EVIDENCE_REFUSED, ENF_EVIDENCE_REFUSED,
+        ENF_EVIDENCE_REFUSED,  ENF_EVIDENCE_REFUSED, ENF_EVIDENCE_REFUSED,      ENF_EVIDENCE_REFUSED,
     };
     feed(ENF_OBSERVATION_SYN, 1, START);
     feed(ENF_OBSERVATION_ANSWERED, 1, START + 1);
@@ -342,15 +344,16 @@ static void test_bot(void **state)
     feed(ENF_OBSERVATION_FAILED, 4, START + 7);
     assert_int_equal(feed(ENF_OBSERVATION_REFUSED, 5, START + 8), 0);
     assert_int_equal(feed(ENF_OBSERVATION_REFUSED, 6, START + 9), 0);
-    assert_int_equal(feed(ENF_OBSERVATION_REFUSED, 7, START + 10), 1);
+    assert_int_equal(feed(ENF_OBSERVATION_REFUSED, 7, START + 9), 0);
+    assert_int_equal(feed(ENF_OBSERVATION_REFUSED, 8, START + 10), 1);
     assert_int_equal(signal_out.verdict, ENF_VERDICT_ZOMBIE);
     assert_int_equal(signal_out.cause, ENF_CAUSE_SEQUENTIAL);
     assert_false(signal_out.forgeable);
     assert_int_equal(signal_out.time_ms, START + 10);
-    assert_int_equal(signal_out.evidence_total, 11);
-    assert_int_equal(signal_out.evidence_len, 11);
+    assert_int_equal(signal_out.evidence_total, 12);
+    assert_int_equal(signal_out.evidence_len, 12);
     assert_arithmetic();
-    for (size_t i = 0; i < 11; i++) {
+    for (size_t i = 0; i < 12; i++) {
         assert_int_equal(signal_out.evidence[i].kind, expected[i]);
         /* What came in from outside. */
         bool outside = i == 0 || i == 3 || i == 5 || i == 6 || i >= 8;
@@ -361,7 +364,7 @@ static void test_bot(void **state)
     struct enf_prefix key = enf_prefix_host(&addr);
     assert_int_equal(enf_detector_show(det, &key, &settings, START + 10, &view), 0);
     assert_int_equal(view.last.cause, ENF_CAUSE_SEQUENTIAL);
-    assert_int_equal(view.last.evidence_len, 11);
+    assert_int_equal(view.last.evidence_len, 12);
     assert_int_equal(view.sequential.observations, 0);
 }
 
@@ -515,7 +518,7 @@ int main(void)
         TEST(test_first_contacts_only),
         TEST(test_line_that_is_down),
         TEST(test_first_mail_only),
-        TEST(test_cap_of_servers),
+        TEST(test_cap_of_networks),
         TEST(test_refused_by_a_blocklist),
         TEST(test_second_tries),
         TEST(test_many_second_tries),
