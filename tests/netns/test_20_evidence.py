@@ -19,24 +19,31 @@ APART = 1.0  # seconds; a busy machine reads a packet late, and the capture does
 
 
 def configure(config):
-    config["detector"].update(distinct_destinations=None, connection_rate=[{"connections": 500, "per": "60s"}])
+    """The lab has one or two networks, and the test counts those: a looser budget stands for the others."""
+    config["detector"].update(distinct_destinations=None, connection_rate=[{"connections": 500, "per": "60s"}],
+                              sequential={"false_conviction": 0.0001, "missed": 0.01})
 
 
 class Refusing(Server):
-    """A mail server that knows the sender by a blocklist: says so to each recipient."""
+    """Mail servers that take no recipient: those with even addresses know the sender by a blocklist, the others know no
+    such users."""
 
-    refusal = b"550 5.7.1 Service unavailable; client blocked using bl.example.net\r\n"
+    def answer(self, address):
+        return (b"550 5.7.1 Service unavailable; client blocked using bl.example.net\r\n" if int(address[-1], 16) % 2 == 0 else
+                b"550 5.1.1 No such user here\r\n")
 
     def _talk(self, conn):
         with contextlib.suppress(OSError), conn:
             conn.sendall(b"220 mx.example ESMTP\r\n")
+            refusal = self.answer(conn.getsockname()[0])
             for line in conn.makefile("rb"):
                 verb = line.split(b" ")[0].strip().upper()
-                conn.sendall(self.refusal if verb == b"RCPT" else b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
+                conn.sendall(refusal if verb == b"RCPT" else b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
 
 
 class Willing(Refusing):
-    refusal = b"250 2.1.5 ok\r\n"
+    def answer(self, address):
+        return b"250 2.1.5 ok\r\n"
 
 
 def host(family, number):
@@ -44,16 +51,19 @@ def host(family, number):
 
 
 def bot(sub, destination, name):
-    """Says who it is before it was greeted, under another name each time, and leaves without a word."""
+    """Says who it is before it was greeted, under another name each time, has many recipients, and leaves without a
+    word."""
     with tcp_socket(sub.node, sub.address, timeout=5) as sock:
         sock.connect((destination, 25))
         talk = sock.makefile("rwb", buffering=0)
         talk.write(b"HELO %s\r\n" % name)
         talk.readline()
-        for line in (b"MAIL FROM:<a@spam.example>", b"RCPT TO:<b@mx.example>"):
-            talk.readline()
-            talk.write(line + b"\r\n")
         talk.readline()
+        talk.write(b"MAIL FROM:<a@spam.example>\r\n")
+        talk.readline()
+        talk.write(b"".join(b"RCPT TO:<user%d@mx.example>\r\n" % n for n in range(25)))
+        for _ in range(25):
+            talk.readline()
 
 
 def honest(sub, destination):
@@ -183,8 +193,10 @@ def test_live_and_replay_agree(make_gate):
     """The same traffic: the same verdicts and evidence, at the same times but for what a packet takes from the
     capture to the daemon. The largest difference is printed."""
     largest = 0
-    gate = make_gate()
-    gate.start()
+    def sequential(config):
+        config["detector"]["sequential"] = {"false_conviction": 0.0001, "missed": 0.01}
+
+    gate = make_gate(sequential).start()
     refusing = {f: Refusing(gate.lab.inet, 25, family=f) for f in (4, 6)}
     subs = {"bot4": gate.fresh("business", 4), "bot6": gate.fresh("business", 6), "fan4": gate.fresh("residential", 4),
             "fan6": gate.fresh("residential", 6), "trap": gate.fresh("residential", 4), "good": gate.fresh("business", 4),
@@ -216,12 +228,8 @@ def test_live_and_replay_agree(make_gate):
         live = gate.daemon.events("zombie-detected", sub.name, mark)
         row = replayed[sub.name]
         if name in ("good", "few"):
-            suspect = gate.daemon.events("suspect", sub.name, mark)
-            # All its mail is refused, which only others say: that makes a suspect, here and there.
-            assert row["verdict"] == ("suspect" if name == "good" else "clean"), (name, row)
-            assert not live and len(suspect) == (name == "good"), (name, live, suspect)
-            if suspect:
-                assert apart(suspect[0]["@timestamp"], row["detected_at"]) < APART, name
+            assert row["verdict"] == "clean" and not live, (name, row, live)
+            assert not gate.daemon.events("suspect", sub.name, mark)
             assert gate.connections(sub) == row["connections"], name
             continue
         assert live and row["verdict"] == "zombie", (name, row)
