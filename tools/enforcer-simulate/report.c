@@ -135,7 +135,7 @@ void report_tables(const struct run *run)
            " evicted; ",
            run->connections, run->observations, run->stats.subscribers, run->stats.bytes / 1000000,
            run->stats.evicted);
-    printf("%.2f million a second in the detector, %.1f s in all\n",
+    printf("%.2f million of them a second of processor time in the detector, %.1f s in all\n",
            ratio((double)run->observations, run->feed_seconds) / 1e6, run->wall_seconds);
 }
 

@@ -44,7 +44,7 @@ struct run {
     size_t detections_len;
     uint64_t observations;
     uint64_t connections;
-    double feed_seconds; /* inside the detector */
+    double feed_seconds; /* of the processor, inside the detector */
     double wall_seconds;
     struct enf_detector_stats stats;
 };
