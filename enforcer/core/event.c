@@ -90,6 +90,7 @@ static const char *const action_names[] = {
     [ENF_EVENT_COVERAGE_LOST] = "coverage-lost",
     [ENF_EVENT_COVERAGE_RESTORED] = "coverage-restored",
     [ENF_EVENT_REASSIGNED] = "subscriber-reassigned",
+    [ENF_EVENT_CONNECTIONS_CUT] = "connections-cut",
 };
 COUNT_IS(action_names, ENF_EVENT_ACTION_COUNT);
 

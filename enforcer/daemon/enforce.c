@@ -194,8 +194,12 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
         return err;
     if (touches_relays(changes))
         enf_install_relays(d);
-    for (size_t i = 0; i < changes->told_len; i++)
+    for (size_t i = 0; i < changes->told_len; i++) {
         tell_change(d, &changes->told[i], actor, reason);
+        if (changes->told[i].change != ENF_QUARANTINE_RELEASED &&
+            changes->told[i].change != ENF_QUARANTINE_EXPIRED)
+            enf_cut_want(d);
+    }
     return 0;
 }
 

@@ -76,6 +76,7 @@ static void stop(struct enf_daemon *d)
     enf_tell_text(d, ENF_EVENT_STOPPED, ENF_OUTCOME_SUCCESS, NULL, "the kernel rules stay in place");
     enf_control_stop(&d->control);
     enf_truth_close(d);
+    enf_cut_close(d);
     uv_timer_stop(&d->second);
     uv_timer_stop(&d->expiry);
     uv_close((uv_handle_t *)&d->mail, on_close);
@@ -113,6 +114,7 @@ int enf_loop_open(struct enf_daemon *d)
     uv_async_init(&d->loop, &d->mail, on_mail);
     uv_timer_init(&d->loop, &d->second);
     uv_timer_init(&d->loop, &d->expiry);
+    enf_cut_open(d);
     d->mail.data = d->second.data = d->expiry.data = d;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&d->loop, &d->signals[i]);
@@ -128,6 +130,7 @@ void enf_loop_close(struct enf_daemon *d)
         return;
     enf_control_stop(&d->control);
     enf_truth_close(d);
+    enf_cut_close(d);
     uv_run(&d->loop, UV_RUN_NOWAIT);
     uv_walk(&d->loop, close_walk, NULL);
     while (uv_run(&d->loop, UV_RUN_ONCE) != 0)

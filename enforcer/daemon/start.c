@@ -282,6 +282,7 @@ static void tear_down(struct enf_daemon *d)
     if (d->run[0])
         enf_mailbox_clear(&d->mailbox);
     enf_truth_free(d);
+    enf_cut_free(d);
     enf_hub_free(&d->hub);
     enf_store_close(&d->store);
     enf_quarantine_free(&d->quarantine);
@@ -328,6 +329,7 @@ int enf_daemon_run(const struct enf_options *options)
         enf_enforce_expire(d);
         enf_recall_governor(d);
         enf_telemetry_away(d);
+        enf_cut_want(d); /* what was put into a flowtable while no daemon ran */
         enf_loop_run(d);
     }
     tear_down(d);

@@ -279,8 +279,10 @@ static int look(struct enf_daemon *d, enum enf_adopt adopt, bool due)
     int err = check_shape(d);
     if (err == 0)
         err = enf_compare(d, adopt, due);
-    if (t->mended)
+    if (t->mended) {
         t->repairs++;
+        enf_cut_want(d); /* what passed meanwhile may be in a flowtable */
+    }
     uint64_t now_ms = enf_clock_steady_ms();
     if (t->mended && enf_fight_repaired(&t->fight, now_ms, now_ms - began_ms))
         begin_fight(d);

@@ -56,6 +56,7 @@ static const struct enf_event_class classes[] = {
     [ENF_EVENT_COVERAGE_LOST] = {"alert", {"host"}, {"info"}, CRITICAL, NULL, NULL},
     [ENF_EVENT_COVERAGE_RESTORED] = {"event", {"host"}, {"info"}, INFO, NULL, NULL},
     [ENF_EVENT_REASSIGNED] = {"event", {"configuration"}, {"change"}, INFO, NULL, NULL},
+    [ENF_EVENT_CONNECTIONS_CUT] = {"event", {"network"}, {"denied", "end"}, LOW, "outbound", NULL},
 };
 _Static_assert(ARRAY_LEN(classes) == ENF_EVENT_ACTION_COUNT, "every action has a class");
 

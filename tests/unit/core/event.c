@@ -138,6 +138,8 @@ static void test_spelling(void **state)
         "governor-reset",
         "coverage-lost",
         "coverage-restored",
+        "subscriber-reassigned",
+        "connections-cut",
     };
     for (unsigned i = 0; i < sizeof actions / sizeof *actions; i++)
         assert_string_equal(enf_event_action_name((enum enf_event_action)i), actions[i]);
