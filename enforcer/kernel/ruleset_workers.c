@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LOG_SNAPLEN  192  /* IP header, some IPv6 extension headers, TCP header */
+#define LOG_BATCH    32   /* copies delivered together */
 #define COPY_SNAPLEN 2000 /* of an SMTP dialogue; what is longer is body */
 /* Fixed: both directions and all chains must agree, and a reload must not move subscribers. Who picks
  * addresses to meet in one worker gains nothing but that worker's company. */
@@ -18,9 +19,11 @@ static unsigned workers(const struct enf_builder *b)
     return b->plan->spec->workers > 1 ? b->plan->spec->workers : 1;
 }
 
-static void set_log(struct enf_builder *b, const char *name, unsigned worker, unsigned snaplen)
+static void set_log(struct enf_builder *b, const char *name, unsigned worker, unsigned snaplen,
+                    unsigned threshold)
 {
-    enf_builder_setf(b, name, "group %u snaplen %u queue-threshold 32", ENF_LOG_GROUP + worker, snaplen);
+    enf_builder_setf(b, name, "group %u snaplen %u queue-threshold %u", ENF_LOG_GROUP + worker, snaplen,
+                     threshold);
 }
 
 static int render_worker(const struct enf_builder *up, unsigned worker, FILE *out)
@@ -32,8 +35,9 @@ static int render_worker(const struct enf_builder *up, unsigned worker, FILE *ou
     enf_builder_setf(&b, "worker", "%u", worker);
     enf_builder_setf(&b, "queue", "%u", spec->queue + worker);
     enf_builder_flag(&b, "queued", !spec->observe);
-    set_log(&b, "log", worker, LOG_SNAPLEN);
-    set_log(&b, "log_copy", worker, COPY_SNAPLEN);
+    set_log(&b, "log", worker, LOG_SNAPLEN, LOG_BATCH);
+    set_log(&b, "log_now", worker, LOG_SNAPLEN, 1);
+    set_log(&b, "log_copy", worker, COPY_SNAPLEN, LOG_BATCH);
     enf_builder_render(&b, enf_template_worker, out);
     enf_builder_clear(&b);
     return b.err;
@@ -43,7 +47,7 @@ void enf_workers_table(struct enf_builder *b)
 {
     struct enf_value v;
 
-    set_log(b, "log", 0, LOG_SNAPLEN);
+    set_log(b, "log", 0, LOG_SNAPLEN, LOG_BATCH);
     enf_builder_flag(b, "sharded", workers(b) > 1);
     enf_builder_setf(b, "workers", "%u", workers(b));
     enf_builder_set(b, "hash_seed", HASH_SEED);
@@ -107,7 +111,10 @@ void enf_workers_family(struct enf_builder *b, enum enf_family family)
 {
     const char *suffix = family == ENF_FAMILY_V4 ? "4" : "6";
 
-    set_tell(b, "log_block", "block", suffix, LOG_SNAPLEN);
+    if (workers(b) > 1)
+        enf_builder_setf(b, "log_block", "jump tell_block%s", suffix);
+    else
+        enf_builder_set(b, "log_block", "jump log_block0");
     set_tell(b, "log_observe", "observe", suffix, LOG_SNAPLEN);
     set_tell(b, "log_copy_client", "copy", suffix, COPY_SNAPLEN);
     set_tell(b, "log_copy_server", "copy", suffix, COPY_SNAPLEN);
