@@ -18,6 +18,7 @@ LIMIT = 30.0  # seconds for anything that should be quick
 LAST = os.cpu_count() - 1  # the generator has CPU 0, what is measured the last one
 CLIENT_NET, CLIENT, SERVER = "198.18.0.0/16", "198.18.0.2", "203.0.113.2"
 PR_SET_PDEATHSIG = 1
+PROMPT = ["chrt", "-f", "1"]
 
 _libc = ctypes.CDLL(None)
 
@@ -108,9 +109,11 @@ class Bed:
         """Runs a command in a namespace to its end; its output."""
         return self._run(*self._inside(part, argv), text=text)
 
-    def start(self, part, *argv, cpu=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        """Starts a process in a namespace, on one CPU where given; it ends with the bed."""
+    def start(self, part, *argv, cpu=None, prompt=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        """Starts a process in a namespace, on one CPU where given; it ends with the bed. prompt: it runs as soon as it can, as on
+        a machine without other work; else a busy one measures its scheduler, in ticks of 4 ms."""
         pin = [] if cpu is None else ["taskset", "-c", str(cpu)]
+        pin += PROMPT if prompt else []
         proc = subprocess.Popen(self._inside(part, [*pin, *argv]), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                                 text=True, preexec_fn=_start_child)
         self.procs.append(proc)

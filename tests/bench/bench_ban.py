@@ -24,7 +24,7 @@ def to_block(o, policy, probed):
         bed.sink(25)
         settings = config(bed, policy, DETECTOR, smarthosts=[{"name": "smarthost", "addresses": [SMARTHOST]}])
         settings["quarantine"] = {"governor": {"convictions": 10000, "per": "1s"}}
-        Daemon(bed, settings, cpu=LAST).start()
+        Daemon(bed, settings, prompt=True).start()
         threshold = LIMIT + 1 if probed == SERVER else LIMIT + 2  # the first one goes to the smarthost, and does not count
         result = json.loads(bed.run("client", "taskset", "-c", 0, PROGRAMS / "time_to_block", bed.names["client"],
                                     bed.names["server"], bed.mac, threshold, 100, 10 if o.quick else 100, SERVER, probed))

@@ -3,7 +3,7 @@
 import json
 
 import measure
-from bed import LAST, PROGRAMS, SERVER, Bed
+from bed import PROGRAMS, PROMPT, SERVER, Bed
 from product import Daemon, config
 
 # Four hosts share the sessions: one may open 1200 flows at once.
@@ -15,8 +15,8 @@ def sessions(o, with_daemon):
         for source in SOURCES[1:]:
             bed.run("client", "ip", "addr", "add", f"{source}/16", "dev", "c0")
         if with_daemon:
-            Daemon(bed, config(bed, "inspect"), cpu=LAST).start()
-        argv = [PROGRAMS / "session", bed.names["client"], bed.names["server"], SERVER]
+            Daemon(bed, config(bed, "inspect"), prompt=True).start()
+        argv = [*PROMPT, PROGRAMS / "session", bed.names["client"], bed.names["server"], SERVER]
         bed.run("client", *argv, 50, *SOURCES)  # neighbours are found, caches are warm
         return json.loads(bed.run("client", *argv, 200 if o.quick else 2000, *SOURCES))
 

@@ -33,8 +33,8 @@ def config(bed, policy, detector=None, **more):
 class Daemon:
     """enforcerd in the gateway's namespace, on one CPU (None: all)."""
 
-    def __init__(self, bed, settings, cpu=None):
-        self.bed, self.cpu = bed, cpu
+    def __init__(self, bed, settings, cpu=None, prompt=False):
+        self.bed, self.cpu, self.prompt = bed, cpu, prompt
         self.path = bed.dir / "enforcer.yaml"
         self.path.write_text(json.dumps(settings, indent=1))
         self.socket = settings["control"]["socket"]
@@ -45,7 +45,7 @@ class Daemon:
         pathlib.Path(self.socket).unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.proc = self.bed.start("gateway", BUILD / "enforcerd", "-c", self.path, "--foreground", cpu=self.cpu,
-                                       stdout=log, stderr=log)
+                                       prompt=self.prompt, stdout=log, stderr=log)
         wait_for("enforcerd to answer", self._answers)
         return self
 

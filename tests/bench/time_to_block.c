@@ -134,7 +134,7 @@ static double trial(struct bed *bed, uint32_t source, unsigned *leaked)
 {
     static double sent[PROBES_MAX];
     uint32_t n = 0, last = 0;
-    bool first = false;
+    bool first = false, counted = false;
     double at = now_us(), convicted = 0;
 
     *leaked = 0;
@@ -148,7 +148,9 @@ static double trial(struct bed *bed, uint32_t source, unsigned *leaked)
         *leaked += arrived(bed, source, &last, &first);
         if (n <= bed->threshold)
             continue;
-        bed->open += n == bed->threshold + 1 && first;
+        if (first && !counted)
+            bed->open++;
+        counted |= first;
         double reference = last > bed->threshold ? sent[last] : convicted;
         if (now_us() - reference > QUIET_US)
             return last > bed->threshold ? sent[last] - convicted : 0;
