@@ -13,7 +13,7 @@ $(LINT_STAMP)/%.tidy: % .clang-tidy
 lint: $(foreach f,$(C_FILES),$(LINT_STAMP)/$(f).tidy)
 	clang-format --dry-run -Werror $(C_TEXT)
 	cppcheck --quiet --error-exitcode=1 --enable=warning,portability,performance --inline-suppr \
-	  --suppress=missingIncludeSystem --std=c11 -Iinclude -I. -D_GNU_SOURCE -DENF_VERSION='""' $(C_FILES)
+	  --suppress=missingIncludeSystem --std=c11 -Iinclude -I. -D_GNU_SOURCE -DENF_VERSION='""' -DENF_CONFINE=1 $(C_FILES)
 	tests/check/layers
 	tests/check/headers
 	tests/check/house
@@ -65,7 +65,8 @@ fuzz: fuzz-build
 
 # --- what the machine must have ----------------------------------------------------------------------------------
 BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-dev libnetfilter-queue-dev \
-  libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev
+  libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev \
+  libseccomp-dev
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
   python3 python3-pytest python3-scapy perl git kmod jq conntrack socat iptables iperf3 \
   curl openssl libnet-ssleay-perl

@@ -93,12 +93,13 @@ struct enf_daemon {
 /* --- start.c --- */
 struct enf_options {
     const char *config;
-    int ready_fd; /* gets one byte when the daemon is in force, and is closed; -1: nobody waits */
+    const char *user; /* whom to become; NULL: the default one where there is such a user */
+    int ready_fd;     /* gets one byte when the daemon is in force, and is closed; -1: nobody waits */
 };
 /* Runs until it is told to stop. The exit code of the process. */
 int enf_daemon_run(const struct enf_options *options);
 /* Ruleset and quarantine from the state into the kernel, without a queue listener, and end. The exit code. */
-int enf_daemon_install(const char *config);
+int enf_daemon_install(const struct enf_options *options);
 
 /* --- tell.c: events --- */
 /* Fills in what every event has and gives it to the hub. time_ms 0: now. */
@@ -134,6 +135,10 @@ int enf_install_view(struct enf_daemon *d);
 int enf_relays_check(struct enf_daemon *d, size_t *missing, size_t *strange);
 /* Reads the configuration again. Fills errors where it is refused; changes gets lines for people. */
 int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes);
+/* --- reject.c --- */
+/* Tells that a configuration was refused: by the first of errors, or by why where there are none; then why is
+ * added to them. Says what to do where a file was not allowed to be opened. -EINVAL. */
+int enf_reject(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, const char *why);
 /* -EIO: the disk refused; other -errno of the kernel. */
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error);
 

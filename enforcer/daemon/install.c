@@ -348,16 +348,6 @@ static void note_changes(const char *before, const char *after, const struct enf
              "no rule changed; settings of detector, quarantine, control and events are those of the file");
 }
 
-static int reject(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, const char *why)
-{
-    const char *first = errors->len > 0 ? errors->lines[0] : why;
-
-    enf_tell_text(d, ENF_EVENT_CONFIG_REJECTED, ENF_OUTCOME_FAILURE, actor, "%s%s", first,
-                  errors->len > 1 ? " (and more)" : "");
-    enf_log_line("config", "rejected, the old one stays in force: %s", first);
-    return -EINVAL;
-}
-
 static int new_sinks(struct enf_daemon *d, const struct enf_config *config, char *error, size_t error_len)
 {
     struct enf_hub_sink sinks[ENF_EVENT_SINKS_MAX];
@@ -385,14 +375,14 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
     int err = enf_running_load(old->path, &running, errors);
 
     if (err < 0)
-        return reject(d, actor, errors, "out of memory");
+        return enf_reject(d, actor, errors, "out of memory");
     if (running->config->queue.count != d->crew.len) {
         note(changes, "queue.count: takes effect at the next start");
         running->config->queue.count = (uint16_t)d->crew.len;
     }
     if (new_sinks(d, running->config, text, sizeof text) < 0) {
         enf_running_free(&running);
-        return reject(d, actor, errors, text);
+        return enf_reject(d, actor, errors, text);
     }
     enum enf_mode mode = d->mode_by_hand ? d->mode : running->config->mode;
     char *before = d->ruleset ? strdup(d->ruleset) : NULL;
@@ -402,7 +392,7 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
         free(before);
         enf_install(d, old, d->mode, NULL);
         enf_running_free(&running);
-        reject(d, actor, errors, error ? error : "the kernel refused the ruleset");
+        enf_reject(d, actor, errors, error ? error : "the kernel refused the ruleset");
         free(error);
         return -EIO;
     }

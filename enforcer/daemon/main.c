@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 static const char usage_text[] =
-    "usage: enforcerd [-c FILE] [--foreground]\n"
-    "       enforcerd [-c FILE] --check | --print-ruleset | --install\n"
+    "usage: enforcerd [-c FILE] [--user NAME] [--foreground]\n"
+    "       enforcerd [-c FILE] [--user NAME] --install\n"
+    "       enforcerd [-c FILE] --check | --print-ruleset\n"
     "       enforcerd --uninstall\n"
     "\n"
     "  -c, --config FILE   configuration (default " ENF_DEFAULT_CONFIG ")\n"
@@ -21,6 +22,7 @@ static const char usage_text[] =
     "  --print-ruleset     print the nft text that the configuration gives and end\n"
     "  --install           put ruleset and quarantine into the kernel and end (at boot)\n"
     "  --uninstall         take the table inet enforcer out of the kernel and end\n"
+    "  --user NAME         become this user once started (default enforcer, where there is such a user)\n"
     "  --foreground        stay in the foreground (what systemd wants)\n"
     "  --version, --help\n"
     "\n"
@@ -95,15 +97,11 @@ static int detach(int *ready_fd)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"print-ruleset", no_argument, NULL, 'p'},
-        {"install", no_argument, NULL, 'i'},
-        {"uninstall", no_argument, NULL, 'u'},
-        {"foreground", no_argument, NULL, 'f'},
-        {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 'k'},
+        {"print-ruleset", no_argument, NULL, 'p'}, {"install", no_argument, NULL, 'i'},
+        {"uninstall", no_argument, NULL, 'u'},     {"foreground", no_argument, NULL, 'f'},
+        {"user", required_argument, NULL, 's'},    {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     struct enf_options run = {.config = ENF_DEFAULT_CONFIG, .ready_fd = -1};
     bool foreground = false;
@@ -130,6 +128,9 @@ int main(int argc, char **argv)
         case 'f':
             foreground = true;
             break;
+        case 's':
+            run.user = optarg;
+            break;
         case 'v':
             puts("enforcerd " ENF_VERSION);
             return 0;
@@ -150,7 +151,7 @@ int main(int argc, char **argv)
     case PRINT:
         return check(run.config, command == PRINT);
     case INSTALL:
-        return enf_daemon_install(run.config);
+        return enf_daemon_install(&run);
     case UNINSTALL:
         return uninstall();
     case RUN:

@@ -98,8 +98,7 @@ static int build_smarthosts(struct enf_running *running)
     return err;
 }
 
-/* A relative path counts from the folder of the configuration. */
-static void bogons_path(const struct enf_running *running, char *out, size_t out_len)
+void enf_running_bogons_path(const struct enf_running *running, char *out, size_t out_len)
 {
     const char *name = running->config->inbound.bogons;
     const char *slash = strrchr(running->path, '/');
@@ -118,7 +117,7 @@ static int load_bogons(struct enf_running *running, struct enf_config_errors *er
 
     if (!*running->config->inbound.bogons)
         return 0;
-    bogons_path(running, path, sizeof path);
+    enf_running_bogons_path(running, path, sizeof path);
     int err = read_file(path, BOGONS_TEXT_MAX, &text, &len, errors);
     if (err == 0)
         err = enf_config_parse_prefixes(path, text, len, &running->bogons, errors);

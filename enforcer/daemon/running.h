@@ -23,6 +23,10 @@ int enf_running_load(const char *path, struct enf_running **out, struct enf_conf
 /* Accepts NULL content; clears the caller's pointer. */
 void enf_running_free(struct enf_running **running);
 
+/* The file of bogons, where the configuration names one: a relative path counts from the folder of the
+ * configuration. */
+void enf_running_bogons_path(const struct enf_running *running, char *out, size_t out_len);
+
 /* The nft text that the configuration gives, in that mode. The caller frees. 0, -ENOMEM, -EINVAL (our bug).
  */
 int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out);

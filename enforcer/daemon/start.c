@@ -3,6 +3,7 @@
  * then the rules; and the way back down. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/privileges.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
@@ -239,6 +240,13 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
     load_modules();
     enf_mailbox_init(&d->mailbox, enf_loop_wake, d);
     err = open_crew(d); /* the second daemon of a namespace ends here, before it touched anything */
+    if (err == 0) {
+        /* what takes more than CAP_NET_ADMIN */
+        enf_gap_open(d);
+        enf_telemetry_open(d);
+        const struct enf_privileges wanted = {.user = options->user};
+        err = enf_privileges_drop(d->running, &wanted, &d->crew.shared.filter);
+    }
     if (err == 0)
         err = open_hub(d);
     if (err == 0)
@@ -258,6 +266,8 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         err = open_control(d);
     if (err == 0)
         err = enf_crew_start(&d->crew);
+    if (err < 0 && d->control)
+        enf_log_line("start", "the workers could not be started: %s", strerror(-err));
     return err;
 }
 
@@ -283,6 +293,7 @@ static void tear_down(struct enf_daemon *d)
         enf_mailbox_clear(&d->mailbox);
     enf_truth_free(d);
     enf_cut_free(d);
+    enf_telemetry_close(d);
     enf_hub_free(&d->hub);
     enf_store_close(&d->store);
     enf_quarantine_free(&d->quarantine);
@@ -337,18 +348,23 @@ int enf_daemon_run(const struct enf_options *options)
     return err == 0 ? 0 : 1;
 }
 
-int enf_daemon_install(const char *config)
+int enf_daemon_install(const struct enf_options *options)
 {
     struct enf_daemon *d = calloc(1, sizeof *d);
     char *error = NULL;
 
     if (!d)
         return 1;
-    int err = load_running(d, config);
+    int err = load_running(d, options->config);
     if (err == 0)
         err = identify(d);
     if (err == 0)
         load_modules();
+    /* Short as its life is, root must not open files in folders of another user. */
+    const struct enf_privileges wanted = {.user = options->user, .only_state = true};
+    bool filtered = false;
+    if (err == 0)
+        err = enf_privileges_drop(d->running, &wanted, &filtered);
     if (err == 0)
         err = enf_kernel_open(&d->kernel);
     if (err == 0) {

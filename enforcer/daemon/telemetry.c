@@ -43,15 +43,33 @@ static uint64_t sum(const uint64_t *values)
     return total;
 }
 
-static void read_proc(char *text, size_t size)
+void enf_telemetry_open(struct enf_daemon *d)
 {
-    int fd = open("/proc/net/netfilter/nfnetlink_queue", O_RDONLY | O_CLOEXEC);
+    d->telemetry.proc_fd = open("/proc/net/netfilter/nfnetlink_queue", O_RDONLY | O_CLOEXEC);
+    d->telemetry.proc_open = d->telemetry.proc_fd >= 0;
+    if (!d->telemetry.proc_open)
+        enf_log_line("start",
+                     "what a full queue drops cannot be counted: /proc/net/netfilter/nfnetlink_queue: %s",
+                     strerror(errno));
+}
+
+void enf_telemetry_close(struct enf_daemon *d)
+{
+    if (d->telemetry.proc_open)
+        close(d->telemetry.proc_fd);
+    d->telemetry.proc_open = false;
+}
+
+/* Anew from its beginning; of the network namespace in which it was opened. */
+static void read_proc(const struct enf_daemon *d, char *text, size_t size)
+{
     size_t len = 0;
 
-    for (ssize_t got = 1; fd >= 0 && got > 0 && len<size - 1; len += got> 0 ? (size_t)got : 0)
-        got = read(fd, text + len, size - 1 - len);
-    if (fd >= 0)
-        close(fd);
+    for (ssize_t got = 1; d->telemetry.proc_open && got > 0 && len < size - 1;) {
+        got = pread(d->telemetry.proc_fd, text + len, size - 1 - len, (off_t)len);
+        if (got > 0)
+            len += (size_t)got;
+    }
     text[len] = '\0';
 }
 
@@ -106,7 +124,7 @@ static void look(struct enf_daemon *d, bool rebase)
     char proc[PROC_ROOM];
 
     enf_kernel_read_counters(d->kernel, note_offered, offered);
-    read_proc(proc, sizeof proc);
+    read_proc(d, proc, sizeof proc);
     d->telemetry.len = d->crew.len;
     for (unsigned i = 0; i < d->crew.len; i++)
         look_at(d, i, offered[i], proc, rebase);

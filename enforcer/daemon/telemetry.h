@@ -31,6 +31,8 @@ struct enf_telemetry {
     struct enf_worker_report workers[ENF_RULESET_WORKERS_MAX];
     unsigned len;
     /* private to telemetry.c */
+    bool proc_open;
+    int proc_fd;
     struct enf_telemetry_base {
         bool known;
         uint64_t offered; /* the kernel's counter of packets on their way to the queue, at the start */
@@ -51,6 +53,10 @@ struct enf_telemetry {
 
 #define ENF_STUCK_MS 3000 /* a worker comes round five times a second */
 
+/* Opens what only root may open: the kernel's list of queues. It need not succeed; then what a full queue
+ * dropped is not known. */
+void enf_telemetry_open(struct enf_daemon *d);
+void enf_telemetry_close(struct enf_daemon *d);
 /* Reads all counters now. */
 void enf_telemetry_look(struct enf_daemon *d);
 /* Each second: looks, and tells what is new. */

@@ -117,7 +117,6 @@ int enf_truth_listen(struct enf_daemon *d)
     uv_poll_init(&d->loop, &t->poll, enf_notify_fd(t->notify));
     uv_timer_init(&d->loop, &t->soon);
     uv_timer_init(&d->loop, &t->patrol.timer);
-    enf_gap_open(d);
     t->poll.data = t->soon.data = t->patrol.timer.data = d;
     uv_poll_start(&t->poll, UV_READABLE, on_notice);
     t->ready = true;

@@ -3,6 +3,7 @@
 #include "enforcer/daemon/worker.h"
 
 #include "enforcer/daemon/judge.h"
+#include "enforcer/daemon/seccomp.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
@@ -151,10 +152,16 @@ static void *run(void *arg)
     struct enf_worker *worker = arg;
     uint64_t due_ms = 0;
     bool queue_ready = true, log_ready = true;
+    char name[16];
 
+    /* By itself: another thread would need /proc for it. */
+    snprintf(name, sizeof name, "worker%u", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    worker->sealed = worker->shared->filter ? enf_seccomp_apply(ENF_SECCOMP_WORKER) : 0;
+    bool reads = worker->sealed == 0; /* no packet without the filter */
     while (!atomic_load(&worker->stop)) {
-        bool more = queue_ready && worker->queue && read_queue(worker);
-        more |= log_ready && read_log(worker);
+        bool more = reads && queue_ready && worker->queue && read_queue(worker);
+        more |= reads && log_ready && read_log(worker);
         housekeeping(worker, &due_ms);
         struct pollfd fds[] = {
             {.fd = worker->wake_fd, .events = POLLIN},
@@ -173,18 +180,20 @@ static void *run(void *arg)
     return NULL;
 }
 
+/* In the worker's thread. */
+static int is_sealed(void *ctx)
+{
+    const struct enf_worker *worker = ctx;
+
+    return worker->sealed;
+}
+
 int enf_worker_start(struct enf_worker *worker)
 {
-    char name[16];
-
     atomic_store(&worker->stats.beat_ms, enf_clock_steady_ms());
     int err = pthread_create(&worker->thread, NULL, run, worker);
     worker->started = err == 0;
-    if (worker->started) {
-        snprintf(name, sizeof name, "worker%u", worker->index);
-        pthread_setname_np(worker->thread, name);
-    }
-    return -err;
+    return err == 0 ? enf_worker_do(worker, is_sealed, worker) : -err;
 }
 
 void enf_worker_stop(struct enf_worker *worker)

@@ -39,6 +39,7 @@ struct enf_shared {
         *governor;                /* under the lock: counts by interface, whoever the subscriber belongs to */
     struct enf_mailbox *mailbox;  /* has a lock of its own */
     struct enf_timeline timeline; /* read-only */
+    bool filter;                  /* read-only once workers run: each takes a system call filter of its own */
 };
 
 /* Something that the worker's thread does for another one between two bursts. */
@@ -81,6 +82,7 @@ struct enf_worker {
     uint64_t full_told_ms;
     pthread_t thread;
     bool started;
+    int sealed; /* 0, or -errno: the filter that is asked for could not be installed, and nothing is read */
     atomic_bool stop;
     int wake_fd; /* eventfd: an errand waits, or stop */
     struct enf_worker_stats stats;
@@ -99,7 +101,7 @@ struct enf_worker_params {
  * network namespace. */
 int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *params,
                     struct enf_shared *shared);
-/* The thread begins. */
+/* The thread begins. 0 once its filter is in place, where there is to be one; -errno. */
 int enf_worker_start(struct enf_worker *worker);
 /* Ends the thread and frees; fine for one that was not opened whole. */
 void enf_worker_stop(struct enf_worker *worker);

@@ -223,9 +223,11 @@ static int database_open(struct enf_store *store)
     err = owner_check(store, &is_new);
     if (!err)
         err = journal_set(store);
-    /* FULL: the disk has what was answered. The log stays small but for bulk changes. */
+    /* FULL: the disk has what was answered. The log stays small but for bulk changes. Temporary tables in
+     * memory: outside of the state's folder no file can be made (docs/threat-model.md). */
     if (!err)
         err = enf_store_execute(store, "PRAGMA synchronous=FULL; PRAGMA cell_size_check=1;"
+                                       "PRAGMA temp_store=MEMORY;"
                                        "PRAGMA journal_size_limit=" WAL_KEEP_BYTES);
     if (!err)
         err = is_new ? schema_make(store) : write_check(store);

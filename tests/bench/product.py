@@ -44,8 +44,8 @@ class Daemon:
     def start(self):
         pathlib.Path(self.socket).unlink(missing_ok=True)
         with open(self.log, "ab") as log:
-            self.proc = self.bed.start("gateway", BUILD / "enforcerd", "-c", self.path, "--foreground", cpu=self.cpu,
-                                       prompt=self.prompt, stdout=log, stderr=log)
+            self.proc = self.bed.start("gateway", BUILD / "enforcerd", "-c", self.path, "--user", "root", "--foreground",
+                                       cpu=self.cpu, prompt=self.prompt, stdout=log, stderr=log)
         wait_for("enforcerd to answer", self._answers)
         return self
 

@@ -175,8 +175,11 @@ class Daemon:
         self.config_path.write_text(text if text is not None else json.dumps(config, indent=2) + "\n")
 
     # --- life -----------------------------------------------------------------------------------------------
-    def start(self, *options):
+    def start(self, *options, user="root"):
+        """user: whom it becomes; None: what it chooses itself. The lab's folder is root's."""
         self.socket.unlink(missing_ok=True)
+        if user:
+            options += ("--user", user)
         with open(self.log_path, "ab") as log:
             self.proc = self.node.start(BUILD / "enforcerd", "-c", self.config_path, "--foreground", *options,
                                         stdout=log, stderr=log)
