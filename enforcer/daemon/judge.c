@@ -13,14 +13,14 @@
 
 /* One packet with what is known about it. */
 struct sight {
+    const struct enf_ifmap_entry *in;
+    uint64_t time_ms;              /* when it came, in the crew's timeline */
+    const struct enf_group *group; /* of the subscriber whose connection it is, may be NULL */
     struct enf_packet packet;
     enum enf_packet_result result;
-    const struct enf_ifmap_entry *in;
     uint32_t ifindex;
-    uint64_t time_ms; /* when it came, in the crew's timeline */
     enum enf_side side;
     enum enf_direction direction;
-    const struct enf_group *group; /* of the subscriber whose connection it is, may be NULL */
     struct enf_prefix subscriber;
 };
 

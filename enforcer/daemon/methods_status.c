@@ -179,11 +179,12 @@ static json_t *flows_json(struct enf_daemon *d)
     struct enf_flows_stats stats;
 
     enf_crew_flow_stats(&d->crew, &stats);
+    uint64_t unread = stats.unread + stats.over_subscriber;
+    uint64_t evicted = stats.evicted_waiting + stats.evicted_read;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "known", (json_int_t)stats.flows, "waiting",
                      (json_int_t)stats.waiting, "read", (json_int_t)stats.read, "sessions",
-                     (json_int_t)stats.sessions, "unread", (json_int_t)(stats.unread + stats.over_subscriber),
-                     "evicted", (json_int_t)(stats.evicted_waiting + stats.evicted_read), "bytes",
-                     (json_int_t)stats.bytes);
+                     (json_int_t)stats.sessions, "unread", (json_int_t)unread, "evicted", (json_int_t)evicted,
+                     "bytes", (json_int_t)stats.bytes);
 }
 
 static int count_element(void *ctx, const struct enf_range *range, uint64_t expires_ms)
