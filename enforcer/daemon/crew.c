@@ -12,7 +12,7 @@
 _Static_assert(ENF_WORKERS_MAX == ENF_RULESET_WORKERS_MAX, "two rooms, one bound");
 
 /* Of all workers together: connections that are followed, and memory of those that are read. */
-#define MAX_FLOWS      (1U << 20)
+#define MAX_FLOWS      ENF_FLOWS_DEFAULT
 #define MAX_FLOW_BYTES (256U << 20)
 
 #define PIECE 2048 /* subscribers looked at while a worker waits */
