@@ -11,11 +11,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define DEFAULT_BYTES_PER_SUBSCRIBER 256
+#define DEFAULT_BYTES_PER_SUBSCRIBER 32 /* with slots and index a million stay below 200 MB */
 #define DEFAULT_BYTES                (16u << 20)
 /* Enough to take back what one observation can add, in the long run; few enough to keep one observation
  * cheap. */
 #define EVICTIONS_PER_OBSERVATION 8
+/* By connections alone, of who may have a mail server. */
+#define LEVEL_SERVER_MAX 2
 
 int enf_detector_new(const struct enf_detector_params *params, struct enf_detector **out)
 {
@@ -130,7 +132,8 @@ static uint8_t level_of(const struct subscriber *subscriber)
     uint8_t level = 0;
     if (subscriber->conviction)
         return TABLE_LEVEL_CONVICTED;
-    for (uint32_t n = activity_size(subscriber); n > 1 && level < TABLE_LEVEL_CONVICTED - 1; n /= 2)
+    uint8_t most = subscriber->flags & SUBSCRIBER_SERVER ? LEVEL_SERVER_MAX : TABLE_LEVEL_CONVICTED - 1;
+    for (uint32_t n = activity_size(subscriber); n > 1 && level < most; n /= 2)
         level++;
     /* Whoever holds memory must be found where memory is looked for. */
     if (level == 0 && subscriber->ring)
@@ -410,10 +413,13 @@ static int feed_connection(struct enf_detector *det, const struct enf_observatio
     struct conviction *head = fresh_head(det);
     judge(subscriber, obs, settings, head);
     const struct enf_sequential_rules *rules = weigher_rules(&det->weigher, &settings->sequential);
-    if (rules && settings->sequential.model == ENF_SEQUENTIAL_LINE)
+    if (rules && settings->sequential.model == ENF_SEQUENTIAL_LINE) {
+        subscriber->flags &= (uint8_t)~SUBSCRIBER_SERVER;
         weigh(subscriber, rules, &settings->sequential, &obs->destination, head);
-    else if (rules)
+    } else if (rules) {
+        subscriber->flags |= SUBSCRIBER_SERVER;
         account_conduct(det, subscriber, obs, quiet_ms, rules, settings, head);
+    }
     return conclude(det, subscriber, obs, &connection, connection.time_ms, out);
 }
 

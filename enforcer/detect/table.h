@@ -21,6 +21,7 @@ struct conviction; /* see conviction.h */
 enum {
     SUBSCRIBER_TOUCHED = 1,   /* came again since the last search for one to forget */
     SUBSCRIBER_FORGEABLE = 2, /* forgeable means something */
+    SUBSCRIBER_SERVER = 4,    /* may have a mail server: many connections are no suspicion */
 };
 
 /* Two cache lines. Who came once needs nothing else; activity.h tells how more is kept. */

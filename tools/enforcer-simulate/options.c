@@ -50,7 +50,7 @@ static void print_help(void)
          "  --no-windows            the sequential test alone\n"
          "  --no-sequential         the windows alone\n"
          "  --destinations N        limit on distinct destinations under block (its default)\n"
-         "  --max-bytes N           memory of the detector for those who come often (256 each)\n"
+         "  --max-bytes N           memory of the detector for those who come often (32 each, and 16 MiB)\n"
          "  --json                  one object instead of tables\n\n"
          "Kinds:");
     for (size_t i = 0; i < honest_kinds_len; i++)

@@ -234,6 +234,13 @@ static void test_million(void **state)
     struct enf_prefix half = prefix("100.0.0.0/9");
     size_t gone = enf_detector_reset(det, &half);
     assert_int_equal(gone, MILLION - 1);
+    /* All of them twice more: who has no room is forgotten, the bound holds. */
+    for (uint32_t i = 0; i < 2 * MILLION; i++)
+        feed(det, 0x64000000 + i % MILLION * 3, START + 3000 + i / 1000, i);
+    stats = stats_of(det);
+    print_message("all of them twice: %zu MB, %zu tracked\n", stats.bytes / 1000000, stats.subscribers);
+    assert_true(stats.bytes <= 200 * 1000 * 1000);
+    assert_true(stats.evicted > 1);
     enf_detector_free(&det);
 }
 
