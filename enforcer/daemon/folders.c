@@ -55,7 +55,7 @@ static void give_one(int dir, const char *name, const struct giving *g)
         errno = 0;
     if (known && S_ISDIR(st.st_mode) && !g->any_name) {
         const struct giving within = {g->folder, g->uid, g->gid, true};
-        int inner = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int inner = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (inner >= 0)
             give_all(inner, &within, false);
     }

@@ -127,25 +127,30 @@ static void test_writable_by_all(void **state)
     assert_int_equal(owner(*state, "d"), 0);
 }
 
-/* What somebody who was in the daemon may have left for root to find. */
+/* What somebody who was in the daemon may have left for root to find. The targets are ours, so that a fault
+ * here costs nothing. */
 static void test_traps(void **state)
 {
     char target[PATH_LEN * 2];
 
-    make_file(*state, "precious");
+    make_file(*state, "linked");
+    make_file(*state, "named-twice");
+    assert_int_equal(mkdir(path(*state, "elsewhere"), 0755), 0);
+    make_file(*state, "elsewhere/file");
     make_file(*state, "d/state.db");
-    snprintf(target, sizeof target, "%s", path(*state, "precious"));
+    snprintf(target, sizeof target, "%s", path(*state, "linked"));
     assert_int_equal(symlink(target, path(*state, "d/state.db-wal")), 0);
+    snprintf(target, sizeof target, "%s", path(*state, "named-twice"));
     assert_int_equal(link(target, path(*state, "d/state.db-shm")), 0);
-    assert_int_equal(symlink("/etc", path(*state, "d/spool")), 0);
+    snprintf(target, sizeof target, "%s", path(*state, "elsewhere"));
+    assert_int_equal(symlink(target, path(*state, "d/spool")), 0);
     assert_int_equal(mkfifo(path(*state, "d/events.json"), 0600), 0);
     assert_int_equal(give(*state, "d"), 0);
-    assert_int_equal(owner(*state, "precious"), 0);
+    static const char *const untouched[] = {"linked", "named-twice", "elsewhere", "elsewhere/file",
+                                            "d/spool"};
+    for (size_t i = 0; i < sizeof untouched / sizeof *untouched; i++)
+        assert_int_equal(owner(*state, untouched[i]), 0);
     assert_int_equal(owner(*state, "d/state.db"), UID);
-    assert_int_equal(owner(*state, "d/spool"), 0);
-    struct stat st;
-    assert_int_equal(stat("/etc/passwd", &st), 0);
-    assert_int_equal(st.st_uid, 0);
 }
 
 /* One level below, and no deeper. */

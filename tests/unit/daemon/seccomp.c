@@ -34,7 +34,7 @@
 
 #define KILLED (-1)
 
-/* 0 or the errno of the call. */
+/* 0 or the errno of the call. Each has arguments with which it does no harm where no filter stops it. */
 typedef int (*call_fn)(void);
 
 static int done(long result)
@@ -74,7 +74,7 @@ static int call_ptrace(void)
 
 static int call_mount(void)
 {
-    return done(syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL));
+    return done(syscall(SYS_mount, NULL, NULL, NULL, 0, NULL));
 }
 
 static int call_module(void)
@@ -84,7 +84,7 @@ static int call_module(void)
 
 static int call_kexec(void)
 {
-    return done(syscall(SYS_kexec_load, 0, 0, NULL, 0));
+    return done(syscall(SYS_kexec_load, 0, 0, NULL, ~0ul));
 }
 
 static int call_bpf(void)
@@ -189,7 +189,7 @@ static int call_make_code(void)
 
 static int call_tiocsti(void)
 {
-    return done(syscall(SYS_ioctl, 0, 0x5412, "x")); /* TIOCSTI: types into the terminal */
+    return done(syscall(SYS_ioctl, -1, 0x5412, "x")); /* TIOCSTI: types into the terminal */
 }
 
 static int call_prctl_dumpable(void)
