@@ -171,6 +171,11 @@ class Bed:
             total["unread"] += unread
         return total
 
+    def listening(self, part, port):
+        """Somebody listens on this TCP port."""
+        lines = [line.split() for name in ("tcp", "tcp6") for line in self._proc_net(part, name).splitlines()[1:]]
+        return any(f[3] == "0A" and int(f[1].rsplit(":", 1)[1], 16) == port for f in lines)
+
     def arrived(self, part="server", link="s0"):
         """Packets that came to an interface so far."""
         for line in self._proc_net(part, "dev").splitlines():

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import measure
-from bed import LAST, PROGRAMS, SERVER, Bed, BenchError
+from bed import LAST, PROGRAMS, SERVER, Bed, BenchError, wait_for
 from product import LOG_GROUP, Daemon, config
 
 OTHER = 9999
@@ -64,7 +64,7 @@ def bulk(o, prepare, port):
     with Bed() as bed:
         prepare(bed)
         server = bed.start("server", "iperf3", "-s", "-p", port, "-1", stdout=subprocess.DEVNULL)
-        time.sleep(0.2)
+        wait_for("iperf3 to listen", lambda: bed.listening("server", port))
         client = bed.start("client", "iperf3", "-c", SERVER, "-p", port, "-t", max(1, round(o.seconds)), "-J",
                            stdout=subprocess.PIPE)
         out = client.communicate(timeout=60)[0]

@@ -74,6 +74,7 @@ def one(consumer, o, rate=0, burst=1):
         offered = bed.generated(generator)
         done = {k: (after[k] - before[k]) / took for k in ("verdicts", "full", "unread")}
         return {**done, "forwarded": passed / took, "cpu": cpu / took, "offered": offered,
+                "dropped_share": (done["full"] + done["unread"]) / max(offered, 1),
                 "lost_share": 1 - min(done["verdicts"] / (rate or offered), 1)}
 
 
@@ -97,6 +98,6 @@ def run(o):
         paced = measure.alternate({n: (lambda n=n, b=burst: one(n, o, PACED, b)) for n in names}, o.rounds, 1.0)
         for name in names:
             lost = measure.median(paced[name], "lost_share")
-            yield measure.plain("verdicts", f"{PACED:,} SYN/s {how}: {name}", lost, f"{lost:.1%} not answered",
+            yield measure.plain("verdicts", f"{PACED:,} SYN/s {how}: {name}", lost, f"{lost:.1%} not answered, {measure.median(paced[name], 'dropped_share'):.1%} dropped by the queue",
                                 target=0.005 if name == "daemon" else None, better=-1, runs=o.rounds,
                                 noisy=sum(r["noisy"] for r in paced[name]))
