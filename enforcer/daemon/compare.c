@@ -131,30 +131,6 @@ static int read_singles(struct enf_daemon *d, struct items *out)
     return err;
 }
 
-/* Sets of prefixes are replaced only where they differ: kernels 6.1 and 6.12 miss elements meanwhile. */
-int enf_enforce_all(struct enf_daemon *d)
-{
-    struct items desired = {0};
-    int err = enf_quarantine_each(d->quarantine, collect_desired, &desired);
-    const struct item **all =
-        err == 0 ? calloc(desired.len ? desired.len : 1, sizeof(const struct item *)) : NULL;
-
-    if (err == 0 && !all)
-        err = -ENOMEM;
-    for (size_t i = 0; err == 0 && i < desired.len; i++)
-        all[i] = &desired.items[i];
-    if (err == 0)
-        err = put_items(d, all, desired.len);
-    size_t nets = 0, wrong = 0;
-    if (err == 0)
-        err = enf_nets_check(d, ENF_FAMILY_V4, &nets, &wrong);
-    if (err == 0)
-        err = enf_nets_check(d, ENF_FAMILY_V6, &nets, &wrong);
-    free(all);
-    free(desired.items);
-    return err;
-}
-
 /* --- the difference --- */
 
 /* An element that nobody asked for: the meter's, made while no daemon listened, or somebody's by hand in nft.

@@ -6,6 +6,7 @@
 #include "enforcer/kernel/names.h"
 #include "enforcer/kernel/ruleset.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
@@ -15,6 +16,8 @@
 
 #define ELEMENT_ROOM     256                        /* bytes of one element in a message, more than enough */
 #define MESSAGE_ELEMENTS 100                        /* an element list is one attribute: 64 KiB at most */
+#define FILL_ROOM        48                         /* bytes of a bare element: 28 of IPv4, 40 of IPv6 */
+#define FILL_ELEMENTS    1000                       /* of them in a message: 64 KiB are 1638 */
 #define TIMEOUT_MAX      (UINT64_MAX / 1000000 - 1) /* ms */
 
 int enf_kernel_open(struct enf_kernel **out)
@@ -176,6 +179,56 @@ int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single
         add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, all, len, true);
     }
     free(all);
+    return enf_batch_commit(&batch);
+}
+
+/* Attributes by hand: libnftnl's object for each element takes longer than the kernel. The layout is what
+ * nf_tables reads (linux/netfilter/nf_tables.h, NFTA_SET_ELEM_LIST_ELEMENTS): a list of nests, each with a
+ * key, which is a nest with a value, and a timeout of 64 bits in network order. */
+static void put_single(struct nlmsghdr *h, const struct enf_kernel_single *single)
+{
+    const struct enf_addr *addr = &single->subscriber.addr;
+    struct nlattr *elem = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+    struct nlattr *key = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
+
+    mnl_attr_put(h, NFTA_DATA_VALUE, enf_addr_len(addr), addr->bytes);
+    mnl_attr_nest_end(h, key);
+    if (single->timeout_ms != ENF_FOREVER)
+        mnl_attr_put_u64(h, NFTA_SET_ELEM_TIMEOUT, htobe64(kernel_timeout(single->timeout_ms)));
+    mnl_attr_nest_end(h, elem);
+}
+
+/* From *at on, those of one family that follow each other. */
+static void fill_family(struct enf_batch *batch, const struct enf_kernel_single *singles, size_t len,
+                        size_t *at)
+{
+    uint8_t family = singles[*at].subscriber.addr.family;
+    struct nlmsghdr *h = enf_batch_message(batch, NFT_MSG_NEWSETELEM, NFPROTO_INET, NLM_F_CREATE,
+                                           FILL_ROOM * (FILL_ELEMENTS + 2));
+
+    if (!h) {
+        *at = len;
+        return;
+    }
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, family == ENF_FAMILY_V4 ? "quarantine4" : "quarantine6");
+    struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
+    for (size_t n = 0; n < FILL_ELEMENTS && *at < len && singles[*at].subscriber.addr.family == family; n++)
+        put_single(h, &singles[(*at)++]);
+    mnl_attr_nest_end(h, list);
+    enf_batch_message_end(batch);
+}
+
+int enf_kernel_singles_fill(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len)
+{
+    struct enf_batch batch;
+    size_t at = 0;
+
+    if (len == 0)
+        return 0;
+    enf_batch_begin(&batch, &kernel->nl);
+    while (at < len)
+        fill_family(&batch, singles, len, &at);
     return enf_batch_commit(&batch);
 }
 

@@ -34,6 +34,11 @@ struct enf_kernel_single {
 #define ENF_KERNEL_CHUNK 1000
 int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len);
 
+/* The same for a set that is being filled: `remove` is not looked at, each subscriber stands there once. A
+ * third of the kernel's work. An element that is there already stays; kernels from about 6.12 on set its
+ * time. */
+int enf_kernel_singles_fill(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len);
+
 /* A range of a set of intervals. */
 struct enf_kernel_net {
     struct enf_range range;
