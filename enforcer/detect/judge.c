@@ -79,7 +79,8 @@ void judge_gather(struct conviction *out, const struct subscriber *subscriber,
 {
     switch (out->cause) {
     case ENF_CAUSE_TRAP:
-        gather_trap(out, connection);
+        if (connection) /* no trap without one */
+            gather_trap(out, connection);
         break;
     case ENF_CAUSE_CONNECTION_RATE:
         gather_rate(out, subscriber);
