@@ -39,7 +39,8 @@ static int parser_fault(struct enf_error_list *errors, const yaml_parser_t *pars
     const char *problem = parser->problem != NULL ? parser->problem : "unknown";
     size_t line = parser->problem_mark.line + 1;
 
-    if (parser->error == YAML_MEMORY_ERROR)
+    if (parser->error == YAML_MEMORY_ERROR ||
+        parser->error == YAML_NO_ERROR) /* libyaml says not always why */
         return -ENOMEM;
     if (parser->error == YAML_READER_ERROR)
         line = line_of_offset(text, len, parser->problem_offset);

@@ -189,6 +189,8 @@ int enf_control_start(const struct enf_control_params *params, struct enf_contro
 {
     struct enf_control *server = calloc(1, sizeof(*server));
     int fd;
+
+    enf_rpc_watch_memory();
     int err = server ? fill(server, params) : -ENOMEM;
 
     if (err) {

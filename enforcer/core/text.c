@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -152,4 +153,52 @@ char *enf_text_copy(char *dst, size_t dst_len, const char *text)
     memmove(dst, text, len);
     dst[len] = '\0';
     return dst;
+}
+
+/* Always leaves room for the final zero. */
+static ssize_t on_write(void *cookie, const char *data, size_t len)
+{
+    struct enf_text *text = cookie;
+
+    if (len >= text->size - text->len) {
+        size_t size = text->size * 2 > text->len + len ? text->size * 2 : text->len + len + 1;
+        char *grown = realloc(text->data, size);
+        if (!grown)
+            return 0;
+        text->data = grown;
+        text->size = size;
+    }
+    memcpy(text->data + text->len, data, len);
+    text->len += len;
+    return (ssize_t)len;
+}
+
+FILE *enf_text_open(struct enf_text *text)
+{
+    static const cookie_io_functions_t functions = {.write = on_write};
+
+    *text = (struct enf_text){.data = malloc(1024), .size = 1024};
+    FILE *stream = text->data ? fopencookie(text, "w", functions) : NULL;
+    if (!stream) {
+        free(text->data);
+        text->data = NULL;
+    }
+    return stream;
+}
+
+int enf_text_close(FILE *stream, struct enf_text *text, char **out)
+{
+    *out = NULL;
+    if (!stream)
+        return -ENOMEM;
+    bool bad = ferror(stream) != 0;
+    bad |= fclose(stream) != 0;
+    if (bad) {
+        free(text->data);
+    } else {
+        *out = text->data;
+        text->data[text->len] = '\0';
+    }
+    text->data = NULL;
+    return bad ? -ENOMEM : 0;
 }

@@ -95,19 +95,17 @@ static const char *outcome_of(int code)
 
 static char *describe(const json_t *params, const struct enf_control_error *error)
 {
+    struct enf_text written;
     char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = enf_text_open(&written);
 
     if (!out)
         return NULL;
     put_params(out, params);
     if (error && error->code)
-        fprintf(out, "%s(%d) %s", ftell(out) > 0 ? " " : "", error->code, error->message);
-    if (fclose(out) == 0)
-        return text;
-    free(text);
-    return NULL;
+        fprintf(out, "%s(%d) %s", json_object_size(params) > 0 ? " " : "", error->code, error->message);
+    enf_text_close(out, &written, &text);
+    return text;
 }
 
 static const char no_memory[] = "(no memory for the details)";

@@ -45,13 +45,14 @@ static int check(const char *path, bool print)
     char *text = NULL;
     int err = enf_running_load(path, &running, &errors);
 
-    for (size_t i = 0; i < errors.len; i++)
-        fprintf(stderr, "%s\n", errors.lines[i]);
+    enf_running_complain(path, &errors, err);
     enf_config_errors_clear(&errors);
     if (err == 0 && print) {
         err = enf_running_ruleset_print(running, &text);
         if (err == 0 && (fputs(text, stdout) == EOF || fflush(stdout) == EOF))
-            err = -1;
+            err = -EIO;
+        if (err < 0)
+            fprintf(stderr, "the ruleset cannot be printed: %s\n", strerror(-err));
     }
     free(text);
     enf_running_free(&running);

@@ -110,6 +110,7 @@ METHOD(enf_method_relay_add)
     if (err < 0) {
         d->hand_relays_len--;
         enf_store_relay_delete(d->store, &prefix);
+        enf_install_relays(d); /* what got there in part goes; else the next look finds it */
         return enf_control_fail(error, ENF_CONTROL_KERNEL, "the kernel refused: %s", strerror(-err));
     }
     tell_relay(d, ENF_EVENT_RELAY_ADDED, &prefix, name, caller->actor);
@@ -146,6 +147,7 @@ METHOD(enf_method_relay_remove)
         enf_text_copy(row.name, sizeof row.name, removed.name);
         enf_text_copy(row.actor, sizeof row.actor, caller->actor);
         enf_store_relay_put(d->store, &row);
+        enf_install_relays(d);
         return enf_control_fail(error, ENF_CONTROL_KERNEL, "the kernel refused: %s", strerror(-err));
     }
     tell_relay(d, ENF_EVENT_RELAY_REMOVED, &prefix, removed.name, caller->actor);

@@ -210,7 +210,12 @@ static json_t *kernel_json(struct enf_daemon *d)
          elements && i < ENF_KERNEL_SET_COUNT && enf_quarantine_count(d->quarantine) <= ENF_COMPARE_AT_ONCE;
          i++) {
         size_t count = 0;
-        if (enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, &count) == 0)
+        int err = enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, &count);
+        if (err == -ENOMEM) { /* no answer rather than one that lacks a set */
+            json_decref(elements);
+            return NULL;
+        }
+        if (err == 0)
             json_object_set_new(elements, enf_kernel_set_name((enum enf_kernel_set)i),
                                 json_integer((json_int_t)count));
     }

@@ -245,16 +245,16 @@ static int append_trip(void *ctx, const struct enf_governor_trip *trip)
 
 void enf_remember_governor(struct enf_daemon *d)
 {
+    struct enf_text written;
     char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = enf_text_open(&written);
 
     if (!out)
         return;
     enf_crew_governor_each(&d->crew, append_trip, out);
-    if (fclose(out) == 0) {
-        int err = len > 0 ? enf_store_setting_set(d->store, "governor", text)
-                          : enf_store_setting_delete(d->store, "governor");
+    if (enf_text_close(out, &written, &text) == 0) {
+        int err = *text ? enf_store_setting_set(d->store, "governor", text)
+                        : enf_store_setting_delete(d->store, "governor");
         if (err < 0)
             enf_log_line("state", "the governor could not be written: %s", enf_store_message(d->store));
     }

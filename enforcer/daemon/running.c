@@ -154,6 +154,14 @@ int enf_running_load(const char *path, struct enf_running **out, struct enf_conf
     return err;
 }
 
+void enf_running_complain(const char *path, const struct enf_config_errors *errors, int err)
+{
+    for (size_t i = 0; i < errors->len; i++)
+        fprintf(stderr, "%s\n", errors->lines[i]);
+    if (errors->len == 0 && err < 0)
+        fprintf(stderr, "%s: %s\n", path, strerror(-err));
+}
+
 void enf_running_free(struct enf_running **running)
 {
     struct enf_running *r = *running;

@@ -20,6 +20,8 @@ struct enf_running {
 /* Reads and checks the file and the bogons that it names. 0 with *out the caller's; -EINVAL with the faults
  * in *errors (also where a file cannot be read); -ENOMEM. The caller clears *errors in every case. */
 int enf_running_load(const char *path, struct enf_running **out, struct enf_config_errors *errors);
+/* Says on stderr what enf_running_load found wrong, or that it failed with err. */
+void enf_running_complain(const char *path, const struct enf_config_errors *errors, int err);
 /* Accepts NULL content; clears the caller's pointer. */
 void enf_running_free(struct enf_running **running);
 

@@ -180,8 +180,7 @@ static int load_running(struct enf_daemon *d, const char *path)
     struct enf_config_errors errors = {0};
     int err = enf_running_load(path, &d->running, &errors);
 
-    for (size_t i = 0; i < errors.len; i++)
-        fprintf(stderr, "%s\n", errors.lines[i]);
+    enf_running_complain(path, &errors, err);
     enf_config_errors_clear(&errors);
     return err;
 }
@@ -330,8 +329,10 @@ int enf_daemon_run(const struct enf_options *options)
 {
     struct enf_daemon *d = calloc(1, sizeof *d);
 
-    if (!d)
+    if (!d) {
+        enf_log_line("start", "not started: %s", strerror(ENOMEM));
         return 1;
+    }
     int err = bring_up(d, options);
     if (err == 0) {
         tell_started(d);
@@ -342,6 +343,8 @@ int enf_daemon_run(const struct enf_options *options)
         enf_telemetry_away(d);
         enf_cut_want(d); /* what was put into a flowtable while no daemon ran */
         enf_loop_run(d);
+    } else if (d->running) { /* else the configuration's errors are said */
+        enf_log_line("start", "not started: %s", strerror(-err));
     }
     tear_down(d);
     free(d);
@@ -353,8 +356,10 @@ int enf_daemon_install(const struct enf_options *options)
     struct enf_daemon *d = calloc(1, sizeof *d);
     char *error = NULL;
 
-    if (!d)
+    if (!d) {
+        enf_log_line("start", "not started: %s", strerror(ENOMEM));
         return 1;
+    }
     int err = load_running(d, options->config);
     if (err == 0)
         err = identify(d);

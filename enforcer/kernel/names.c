@@ -13,6 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* libnftnl leaves a name out that it had no memory for. */
+static bool is_ours(const char *table)
+{
+    return table && strcmp(table, ENF_TABLE) == 0;
+}
+
 static void add(struct enf_names *names, const char *name)
 {
     char **grown = realloc(names->items, (names->len + 1) * sizeof *grown);
@@ -33,8 +39,7 @@ static int on_chain(const struct nlmsghdr *h, void *ctx)
 
     if (!chain)
         return MNL_CB_ERROR;
-    if (nftnl_chain_nlmsg_parse(h, chain) == 0 &&
-        strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE), ENF_TABLE) == 0)
+    if (nftnl_chain_nlmsg_parse(h, chain) == 0 && is_ours(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)))
         add(ctx, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
     nftnl_chain_free(chain);
     return MNL_CB_OK;
@@ -46,8 +51,7 @@ static int on_set(const struct nlmsghdr *h, void *ctx)
 
     if (!set)
         return MNL_CB_ERROR;
-    if (nftnl_set_nlmsg_parse(h, set) == 0 &&
-        strcmp(nftnl_set_get_str(set, NFTNL_SET_TABLE), ENF_TABLE) == 0 &&
+    if (nftnl_set_nlmsg_parse(h, set) == 0 && is_ours(nftnl_set_get_str(set, NFTNL_SET_TABLE)) &&
         !(nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS))
         add(ctx, nftnl_set_get_str(set, NFTNL_SET_NAME));
     nftnl_set_free(set);
@@ -60,8 +64,7 @@ static int on_object(const struct nlmsghdr *h, void *ctx)
 
     if (!obj)
         return MNL_CB_ERROR;
-    if (nftnl_obj_nlmsg_parse(h, obj) == 0 &&
-        strcmp(nftnl_obj_get_str(obj, NFTNL_OBJ_TABLE), ENF_TABLE) == 0 &&
+    if (nftnl_obj_nlmsg_parse(h, obj) == 0 && is_ours(nftnl_obj_get_str(obj, NFTNL_OBJ_TABLE)) &&
         nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
         add(ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME));
     nftnl_obj_free(obj);

@@ -119,8 +119,11 @@ static int on_elements_message(const struct nlmsghdr *h, void *data)
     r->age_ms = monotonic_ms() - r->began_ms;
     if (!set)
         r->err = -ENOMEM;
-    else if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
+    errno = 0;
+    if (set && nftnl_set_elems_nlmsg_parse(h, set) == 0)
         nftnl_set_elem_foreach(set, on_element, r);
+    else if (errno == ENOMEM) /* else what is missing here would be taken for missing in the kernel */
+        r->err = -ENOMEM;
     if (set)
         nftnl_set_free(set);
     if (r->err == 0)

@@ -196,8 +196,8 @@ int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out)
 {
     struct enf_builder b;
     struct enf_plan plan;
+    struct enf_text written;
     char *text = NULL;
-    size_t len = 0;
     int err = enf_plan_make(spec, &plan);
 
     if (err < 0) {
@@ -206,12 +206,12 @@ int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out)
     }
     enf_builder_init(&b, &plan, NULL);
     set_table(&b);
-    FILE *stream = open_memstream(&text, &len);
+    FILE *stream = enf_text_open(&written);
     if (!stream)
         enf_builder_fail(&b, -ENOMEM);
     else
         enf_builder_render(&b, enf_template_table, stream);
-    if (stream && (ferror(stream) | fclose(stream)))
+    if (enf_text_close(stream, &written, &text) < 0)
         enf_builder_fail(&b, -ENOMEM);
     enf_builder_clear(&b);
     enf_plan_clear(&plan);

@@ -130,8 +130,7 @@ void enf_builder_setf(struct enf_builder *b, const char *name, const char *forma
 
 FILE *enf_builder_begin(struct enf_builder *b, struct enf_value *v)
 {
-    *v = (struct enf_value){0};
-    FILE *out = open_memstream(&v->text, &v->len);
+    FILE *out = enf_text_open(&v->text);
     if (!out)
         enf_builder_fail(b, -ENOMEM);
     return out;
@@ -139,9 +138,11 @@ FILE *enf_builder_begin(struct enf_builder *b, struct enf_value *v)
 
 void enf_builder_end(struct enf_builder *b, const char *name, FILE *out, struct enf_value *v)
 {
-    if (out && (ferror(out) | fclose(out)))
+    char *text;
+
+    if (enf_text_close(out, &v->text, &text) < 0)
         enf_builder_fail(b, -ENOMEM);
-    take(b, name, v->text);
+    take(b, name, text);
 }
 
 void enf_builder_render(struct enf_builder *b, const char *text, FILE *out)

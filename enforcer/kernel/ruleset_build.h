@@ -2,6 +2,7 @@
 /* The names that a template is filled with, being collected. Private to kernel/. */
 #pragma once
 
+#include "enforcer/core/text.h"
 #include "enforcer/kernel/ruleset.h"
 #include "enforcer/kernel/templates.h"
 
@@ -58,8 +59,7 @@ void enf_builder_setf(struct enf_builder *b, const char *name, const char *forma
 /* A value by a stream: FILE *out = enf_builder_begin(b, &v); write where out is not NULL; enf_builder_end(b,
  * name, out, &v). Scopes may be nested between the two. */
 struct enf_value {
-    char *text;
-    size_t len;
+    struct enf_text text;
 };
 FILE *enf_builder_begin(struct enf_builder *b, struct enf_value *v);
 void enf_builder_end(struct enf_builder *b, const char *name, FILE *out, struct enf_value *v);

@@ -11,6 +11,7 @@
  * inside the set's block: nft 1.0.6 would read all elements of the table for a single `add element`. */
 #include "enforcer/kernel/ruleset.h"
 
+#include "enforcer/core/text.h"
 #include "enforcer/kernel/names.h"
 #include "enforcer/kernel/nft.h"
 
@@ -319,25 +320,24 @@ static void put_deletions(FILE *out, const struct inventory *now, const char *te
 
 /* Writes commands by fn and runs them. */
 struct script {
-    char *text;
-    size_t len;
+    struct enf_text text;
     FILE *out;
 };
 
 static int script_begin(struct script *script)
 {
-    *script = (struct script){0};
-    script->out = open_memstream(&script->text, &script->len);
+    script->out = enf_text_open(&script->text);
     return script->out ? 0 : -ENOMEM;
 }
 
 static int script_run(struct script *script, bool dry, char **error)
 {
-    int err = fclose(script->out) == 0 ? 0 : -ENOMEM;
+    char *text;
+    int err = enf_text_close(script->out, &script->text, &text);
 
-    if (err == 0 && script->len > 0)
-        err = enf_nft_run(script->text, dry, NULL, error);
-    free(script->text);
+    if (err == 0 && *text)
+        err = enf_nft_run(text, dry, NULL, error);
+    free(text);
     return err;
 }
 
@@ -395,11 +395,10 @@ static int generation_text(struct enf_netlink *nl, const char *text, char **out)
         err = script_begin(&script);
     if (err == 0) {
         put_generation(script.out, text, free_generation(&sets));
-        err = fclose(script.out) == 0 ? 0 : -ENOMEM;
+        char *whole;
+        err = enf_text_close(script.out, &script.text, &whole);
         if (err == 0)
-            *out = script.text;
-        else
-            free(script.text);
+            *out = whole;
     }
     enf_names_clear(&sets);
     return err;

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define ENF_FOREVER      UINT64_MAX               /* as a time in ms: never */
 #define ENF_DURATION_MAX (3650ULL * 86400 * 1000) /* ten years, in ms: the longest one accepted */
@@ -26,3 +27,15 @@ int enf_time_parse(const char *text, uint64_t *out_wall_ms);
 /* Copies text into dst, cutting it to dst_len - 1 bytes at a UTF-8 boundary; always terminates. Returns dst.
  */
 char *enf_text_copy(char *dst, size_t dst_len, const char *text);
+
+/* A text that is written to a stream and grows. Unlike open_memstream it forgets no failure: where there was
+ * no memory for a part of it, there is no text. enf_text_open: *text lives until enf_text_close; NULL without
+ * memory. enf_text_close: 0, and *out the caller's to free; -ENOMEM with *out NULL, also for a stream that is
+ * NULL. */
+struct enf_text {
+    char *data;
+    size_t len; /* known after fflush */
+    size_t size;
+};
+FILE *enf_text_open(struct enf_text *text);
+int enf_text_close(FILE *stream, struct enf_text *text, char **out);
