@@ -23,7 +23,7 @@ def others_notice_nothing(gate):
 
     def ask():
         with Control(gate.daemon.socket) as control:
-            while not stop.is_set():
+            while not stop.is_set() or not waits:
                 begin = time.monotonic()
                 assert control.call("status")
                 waits.append(time.monotonic() - begin)

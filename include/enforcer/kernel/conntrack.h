@@ -42,7 +42,7 @@ struct enf_conntrack_ops {
 };
 
 /* Goes through all tracked connections of port 25 once, and deletes those that ops want. The kernel chooses
- * by port, so only those come here; it walks through all of its table for that, four times (10 ms for
- * 100,000 connections of others, see docs/decisions). Nothing is collected. 0 or -errno: -EPERM without
- * CAP_NET_ADMIN; some may be deleted by then. Nothing is asked, and 0 returned, where nothing is tracked. */
+ * by port, so only those come here; it walks through all of its table for that, four times. Nothing is
+ * collected. 0 or -errno: -EPERM without CAP_NET_ADMIN; some may be deleted by then. Nothing is asked, and 0
+ * returned, where nothing is tracked. */
 int enf_conntrack_cut(struct enf_conntrack *conntrack, const struct enf_conntrack_ops *ops);
