@@ -198,7 +198,7 @@ def test_bogons(gate, path):
         pytest.skip("a long list: LONG=1 does it")
     text = text_of(path)
     networks = list(entries(text))
-    target = gate.lab.dir / "bogons.txt"
+    target = gate.daemon.dir / "bogons.txt"  # beside the configuration: other folders are closed to the daemon
     target.write_text(text, encoding="latin-1")
     gate.daemon.write(merged(gate.config, {"inbound": {"bogons": str(target)}}))
     began = time.monotonic()
