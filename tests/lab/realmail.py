@@ -15,8 +15,14 @@ from node import LabError
 SERVERS = {"postfix": MX, "exim": EXIM}
 # Counts what the forward hook gets and what is left behind enforcer's table, by the table's own hook on both sides.
 COUNTING = """table inet lab {
+    set flows4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic; size 65536; counter; }
+    set flows6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; flags dynamic; size 65536; counter; }
     chain before {
         type filter hook forward priority -20; policy accept;
+        tcp dport 25 update @flows4 { ip saddr . tcp sport . ip daddr . tcp dport }
+        tcp sport 25 update @flows4 { ip daddr . tcp dport . ip saddr . tcp sport }
+        tcp dport 25 update @flows6 { ip6 saddr . tcp sport . ip6 daddr . tcp dport }
+        tcp sport 25 update @flows6 { ip6 daddr . tcp dport . ip6 saddr . tcp sport }
         tcp dport 25 counter
         tcp sport 25 counter
     }
@@ -128,6 +134,15 @@ class RealMail:
                 chain = found.setdefault(match[1], [])
             if match := re.search(r"counter packets (\d+)", line):
                 chain.append(int(match[1]))
+        return found
+
+    def flows(self):
+        """Packets of each flow of port 25 at the forward hook, both directions: {(client, port, server, 25): packets}."""
+        found = {}
+        for family in FAMILIES:
+            text = self.lab.gw.run("nft", "list", "set", "inet", "lab", f"flows{family}").stdout
+            for flow, packets in re.findall(r"([0-9a-f:.]+ \. \w+ \. [0-9a-f:.]+ \. \w+) counter packets (\d+)", text):
+                found[tuple(flow.split(" . "))] = int(packets)
         return found
 
     def status(self):
