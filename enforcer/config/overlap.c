@@ -122,27 +122,6 @@ static void check_nesting(struct enf_reader *reader, const struct places *places
     }
 }
 
-/* The first of the flattened prefixes that meets prefix, or NULL. */
-static const struct enf_rangemap_entry *map_meets(const struct enf_rangemap *map,
-                                                  const struct enf_prefix *prefix)
-{
-    struct enf_range range = enf_prefix_range(prefix);
-    size_t low = 0;
-    size_t high = map->len;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (enf_addr_cmp(&map->entries[middle].range.last, &range.first) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == map->len || enf_addr_cmp(&map->entries[low].range.first, &range.last) > 0)
-        return NULL;
-    return &map->entries[low];
-}
-
 static void check_relay(struct enf_reader *reader, const struct enf_config *config, size_t index,
                         const struct places *groups, const struct enf_rangemap *map)
 {
@@ -161,7 +140,7 @@ static void check_relay(struct enf_reader *reader, const struct enf_config *conf
         char shown[ENF_PREFIX_STR_LEN];
         char other[PLACE_LEN];
 
-        entry = address->addr.family != ENF_FAMILY_NONE ? map_meets(map, address) : NULL;
+        entry = address->addr.family != ENF_FAMILY_NONE ? enf_rangemap_meets(map, address) : NULL;
         if (entry == NULL)
             continue;
         enf_reader_error_at(

@@ -138,6 +138,20 @@ struct enf_prefix enf_prefix_host(const struct enf_addr *addr)
     return (struct enf_prefix){.addr = *addr, .len = enf_addr_bits(addr)};
 }
 
+bool enf_prefix_is_valid(const struct enf_prefix *prefix)
+{
+    struct enf_addr clean;
+    struct enf_prefix cut;
+
+    if (prefix->addr.family != ENF_FAMILY_V4 && prefix->addr.family != ENF_FAMILY_V6)
+        return false;
+    if (prefix->len > enf_addr_bits(&prefix->addr))
+        return false;
+    clean = enf_addr_from_bytes((enum enf_family)prefix->addr.family, prefix->addr.bytes);
+    cut = enf_prefix_make(&clean, prefix->len);
+    return enf_prefix_equal(&cut, prefix);
+}
+
 bool enf_prefix_contains(const struct enf_prefix *outer, const struct enf_addr *addr)
 {
     if (outer->addr.family != addr->family || addr->family == ENF_FAMILY_NONE)

@@ -135,21 +135,36 @@ void enf_rangemap_clear(struct enf_rangemap *map)
     *map = (struct enf_rangemap){0};
 }
 
-const struct enf_rangemap_entry *enf_rangemap_find(const struct enf_rangemap *map,
-                                                   const struct enf_addr *addr)
+/* The first entry that does not end before range begins, or NULL where that one begins behind last. */
+static const struct enf_rangemap_entry *first_in(const struct enf_rangemap *map, const struct enf_addr *first,
+                                                 const struct enf_addr *last)
 {
     size_t low = 0, high = map->len;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (enf_addr_cmp(&map->entries[middle].range.last, addr) < 0)
+        if (enf_addr_cmp(&map->entries[middle].range.last, first) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == map->len || enf_addr_cmp(&map->entries[low].range.first, addr) > 0)
+    if (low == map->len || enf_addr_cmp(&map->entries[low].range.first, last) > 0)
         return NULL;
     return &map->entries[low];
+}
+
+const struct enf_rangemap_entry *enf_rangemap_find(const struct enf_rangemap *map,
+                                                   const struct enf_addr *addr)
+{
+    return first_in(map, addr, addr);
+}
+
+const struct enf_rangemap_entry *enf_rangemap_meets(const struct enf_rangemap *map,
+                                                    const struct enf_prefix *prefix)
+{
+    struct enf_range range = enf_prefix_range(prefix);
+
+    return first_in(map, &range.first, &range.last);
 }
 
 int enf_range_to_prefixes(const struct enf_range *range,

@@ -33,20 +33,7 @@ const char *enf_decision_kind_name(enum enf_decision_kind kind)
 
 bool enf_decide_touches(const struct enf_rangemap *map, const struct enf_prefix *prefix)
 {
-    struct enf_range range = enf_prefix_range(prefix);
-    size_t low = 0;
-    size_t high = map->len;
-
-    /* the first entry that does not end before the prefix begins */
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (enf_addr_cmp(&map->entries[middle].range.last, &range.first) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < map->len && enf_addr_cmp(&map->entries[low].range.first, &range.last) <= 0;
+    return enf_rangemap_meets(map, prefix) != NULL;
 }
 
 uint64_t enf_decide_duration(const struct enf_decide_settings *settings, uint32_t convictions)

@@ -66,23 +66,9 @@ static bool is_text(const char *text, size_t size)
     return strnlen(text, size) < size;
 }
 
-bool enf_quarantine_is_prefix(const struct enf_prefix *prefix)
-{
-    struct enf_addr clean;
-    struct enf_prefix cut;
-
-    if (prefix->addr.family != ENF_FAMILY_V4 && prefix->addr.family != ENF_FAMILY_V6)
-        return false;
-    if (prefix->len > enf_addr_bits(&prefix->addr))
-        return false;
-    clean = enf_addr_from_bytes((enum enf_family)prefix->addr.family, prefix->addr.bytes);
-    cut = enf_prefix_make(&clean, prefix->len);
-    return enf_prefix_equal(&cut, prefix);
-}
-
 static bool is_quarantine(const struct enf_quarantine *entry)
 {
-    return enf_quarantine_is_prefix(&entry->subscriber) && entry->level > ENF_LEVEL_NONE &&
+    return enf_prefix_is_valid(&entry->subscriber) && entry->level > ENF_LEVEL_NONE &&
            (unsigned)entry->level < ENF_LEVEL_COUNT && entry->until_ms > entry->since_ms &&
            is_text(entry->reason, sizeof(entry->reason)) && is_text(entry->actor, sizeof(entry->actor)) &&
            is_text(entry->ticket, sizeof(entry->ticket)) && is_text(entry->group, sizeof(entry->group));

@@ -31,7 +31,7 @@ bool enf_quarantine_find(const struct enf_quarantine_table *table, const struct 
 {
     struct best best = {.table = table};
 
-    if (!enf_quarantine_is_prefix(prefix))
+    if (!enf_prefix_is_valid(prefix))
         return false;
     enf_quarantine_walk_covering(table, false, prefix, false, best_note, &best);
     enf_quarantine_walk_covering(table, true, prefix, false, best_note, &best);
@@ -62,7 +62,7 @@ int enf_quarantine_covering(const struct enf_quarantine_table *table, const stru
     struct visit visit = {table, fn, ctx};
     int answer;
 
-    if (!enf_quarantine_is_prefix(prefix))
+    if (!enf_prefix_is_valid(prefix))
         return 0;
     answer = enf_quarantine_walk_covering(table, false, prefix, false, visit_one, &visit);
     if (!answer)
@@ -76,7 +76,7 @@ int enf_quarantine_inside(const struct enf_quarantine_table *table, const struct
     struct visit visit = {table, fn, ctx};
     int answer = 0;
 
-    if (!enf_quarantine_is_prefix(prefix))
+    if (!enf_prefix_is_valid(prefix))
         return 0;
     for (int net = 0; net < 2; net++) {
         uint32_t id = enf_quarantine_lower(table, net != 0, prefix, 0);

@@ -111,7 +111,7 @@ int enf_quarantine_release(struct enf_quarantine_table *table, const struct enf_
     size_t released;
     int err;
 
-    if (!enf_quarantine_is_prefix(prefix))
+    if (!enf_prefix_is_valid(prefix))
         return -EINVAL;
     err = enf_quarantine_walk_covering(table, false, prefix, true, covering_note, &covering);
     if (!err)

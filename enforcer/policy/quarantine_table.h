@@ -89,8 +89,6 @@ void enf_quarantine_expand(const struct enf_quarantine_table *table, uint32_t id
 int enf_quarantine_text_take(struct enf_quarantine_table *table, const struct enf_quarantine *entry,
                              uint32_t *out_id);
 
-/* True for a prefix of either family without bits where none may be. */
-bool enf_quarantine_is_prefix(const struct enf_prefix *prefix);
 
 /* Puts one entry in place without telling people. Cannot fail: a node is reserved, the reference to the text
  * is used up. *out_previous is what the prefix had; untouched where that is nothing (ENF_QUARANTINE_CREATED).

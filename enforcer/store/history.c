@@ -149,7 +149,7 @@ int enf_store_history_add(struct enf_store *store, const char *action, const str
 {
     int err;
 
-    if (!is_action(action) || !enf_store_is_prefix(&line->subscriber) ||
+    if (!is_action(action) || !enf_prefix_is_valid(&line->subscriber) ||
         (unsigned)line->level >= ENF_LEVEL_COUNT || !enf_store_is_time(line->time_ms) ||
         !enf_store_is_time(line->until_ms))
         return enf_store_refused(store, -EINVAL, "no line of history");
@@ -362,7 +362,7 @@ int enf_store_history_read(struct enf_store *store, const struct enf_prefix *pre
     struct enf_store_history line;
     int answer;
 
-    if (!enf_store_is_prefix(prefix))
+    if (!enf_prefix_is_valid(prefix))
         return enf_store_refused(store, -EINVAL, "no prefix");
     answer = page_find(store, prefix, limit < ENF_STORE_READ_MAX ? limit : ENF_STORE_READ_MAX, &page);
     for (size_t i = 0; i < page.len && !answer; i++) {

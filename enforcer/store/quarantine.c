@@ -8,7 +8,7 @@
 
 static bool is_quarantine(const struct enf_quarantine *entry)
 {
-    return enf_store_is_prefix(&entry->subscriber) && entry->level > ENF_LEVEL_NONE &&
+    return enf_prefix_is_valid(&entry->subscriber) && entry->level > ENF_LEVEL_NONE &&
            (unsigned)entry->level < ENF_LEVEL_COUNT && enf_store_is_time(entry->since_ms) &&
            enf_store_is_time(entry->until_ms) && entry->until_ms > entry->since_ms &&
            memchr(entry->reason, 0, sizeof(entry->reason)) && memchr(entry->actor, 0, sizeof(entry->actor)) &&

@@ -18,7 +18,7 @@ int enf_store_relay_put(struct enf_store *store, const struct enf_store_relay *r
     uint64_t others = 0;
     int err;
 
-    if (!enf_store_is_prefix(&relay->prefix) || !enf_store_is_time(relay->added_ms) ||
+    if (!enf_prefix_is_valid(&relay->prefix) || !enf_store_is_time(relay->added_ms) ||
         !memchr(relay->name, 0, sizeof(relay->name)) || !memchr(relay->actor, 0, sizeof(relay->actor)))
         return enf_store_refused(store, -EINVAL, "no relay");
     statement = enf_store_statement(store, ENF_STATEMENT_RELAY_COUNT);

@@ -96,7 +96,6 @@ void enf_store_bind_time(sqlite3_stmt *statement, int at, uint64_t time_ms);
 /* NULL is "". Bound without a copy: must live until the statement is reset. */
 void enf_store_bind_text(sqlite3_stmt *statement, int at, const char *text);
 
-bool enf_store_is_prefix(const struct enf_prefix *prefix);
 /* Up to INT64_MAX, or ENF_FOREVER: what a column can hold. */
 bool enf_store_is_time(uint64_t time_ms);
 

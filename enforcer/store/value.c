@@ -25,20 +25,6 @@ void enf_store_bind_text(sqlite3_stmt *statement, int at, const char *text)
     sqlite3_bind_text(statement, at, text ? text : "", -1, SQLITE_STATIC);
 }
 
-bool enf_store_is_prefix(const struct enf_prefix *prefix)
-{
-    struct enf_addr clean;
-    struct enf_prefix cut;
-
-    if (prefix->addr.family != ENF_FAMILY_V4 && prefix->addr.family != ENF_FAMILY_V6)
-        return false;
-    if (prefix->len > enf_addr_bits(&prefix->addr))
-        return false;
-    clean = enf_addr_from_bytes((enum enf_family)prefix->addr.family, prefix->addr.bytes);
-    cut = enf_prefix_make(&clean, prefix->len);
-    return enf_prefix_equal(&cut, prefix);
-}
-
 bool enf_store_is_time(uint64_t time_ms)
 {
     return time_ms <= INT64_MAX || time_ms == ENF_FOREVER;
@@ -82,7 +68,7 @@ bool enf_store_column_prefix(sqlite3_stmt *statement, int first, struct enf_pref
         sqlite3_column_bytes(statement, first + 1) != enf_addr_len(&prefix.addr))
         return false;
     memcpy(prefix.addr.bytes, bytes, enf_addr_len(&prefix.addr));
-    if (!enf_store_is_prefix(&prefix))
+    if (!enf_prefix_is_valid(&prefix))
         return false;
     *out = prefix;
     return true;

@@ -62,6 +62,10 @@ struct enf_prefix enf_prefix_make(const struct enf_addr *addr, uint8_t len);
 /* The prefix that is this one address. */
 struct enf_prefix enf_prefix_host(const struct enf_addr *addr);
 
+/* True where a prefix that somebody else made up is one: a family that exists, a length that fits, no bit set
+ * beyond it nor behind the address. For what comes from files, sockets and the kernel. */
+bool enf_prefix_is_valid(const struct enf_prefix *prefix);
+
 bool enf_prefix_contains(const struct enf_prefix *outer, const struct enf_addr *addr);
 /* True where every address of inner is in outer (also when they are equal). */
 bool enf_prefix_covers(const struct enf_prefix *outer, const struct enf_prefix *inner);

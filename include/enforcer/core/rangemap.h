@@ -36,6 +36,10 @@ void enf_rangemap_clear(struct enf_rangemap *map);
 const struct enf_rangemap_entry *enf_rangemap_find(const struct enf_rangemap *map,
                                                    const struct enf_addr *addr);
 
+/* The first entry that holds any address of prefix, or NULL; else as above. */
+const struct enf_rangemap_entry *enf_rangemap_meets(const struct enf_rangemap *map,
+                                                    const struct enf_prefix *prefix);
+
 /* Cuts range into the fewest prefixes, in ascending order, and calls fn for each; stops at the first
  * non-zero answer and returns it, else 0. At most 2 * bits calls. */
 int enf_range_to_prefixes(const struct enf_range *range,

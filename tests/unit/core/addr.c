@@ -329,6 +329,31 @@ static void test_hash(void **state)
     assert_true(enf_addr_hash(&v4, 7) != enf_addr_hash(&v6, 7));
 }
 
+/* What a file or the kernel calls a prefix. */
+static void test_validity(void **state)
+{
+    struct enf_prefix whole = prefix("192.0.2.1"), net = prefix("2001:db8::/32"), bad;
+
+    (void)state;
+    assert_true(enf_prefix_is_valid(&whole) && enf_prefix_is_valid(&net));
+    bad = whole;
+    bad.len = 33;
+    assert_false(enf_prefix_is_valid(&bad));
+    bad.len = 31; /* the last bit is set */
+    assert_false(enf_prefix_is_valid(&bad));
+    bad = whole;
+    bad.addr.bytes[15] = 1; /* behind the four bytes of an address */
+    assert_false(enf_prefix_is_valid(&bad));
+    bad = net;
+    bad.addr.family = ENF_FAMILY_NONE;
+    assert_false(enf_prefix_is_valid(&bad));
+    bad.addr.family = 7;
+    assert_false(enf_prefix_is_valid(&bad));
+    bad = net;
+    bad.len = 129;
+    assert_false(enf_prefix_is_valid(&bad));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_small_buffers),  cmocka_unit_test(test_masks),
         cmocka_unit_test(test_families_apart), cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_steps),          cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_validity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
