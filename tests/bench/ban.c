@@ -2,20 +2,13 @@
 /* How long one ban takes, from the decision to the kernel's answer: `ban COUNT [GAP-us]` puts subscribers
  * into quarantine one at a time, in the table that stands in this namespace. Prints percentiles in
  * microseconds. */
+#include "common.h"
 #include "enforcer/kernel/kernel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static double now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
 
 static int by_size(const void *a, const void *b)
 {

@@ -4,6 +4,8 @@
  * packet (AF_PACKET) sends them from the client. Each is a new connection: source, source port and sequence
  * number are random. No checksum is computed by packet: for each 16 bits that vary there are 16 others,
  * without meaning here, that hold their complement. */
+#include "common.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -57,12 +59,6 @@ static double now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
 }
 
 static void put16(uint8_t *at, unsigned value)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The smallest NFLOG reader, to compare the daemon with: one recv a datagram; counts messages and the gaps in
  * their numbers. `log_loop GROUP`; at SIGTERM it prints what it counted. */
+#include "common.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -26,12 +28,6 @@ static void on_signal(int number)
 {
     (void)number;
     ended = 1;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
 }
 
 static struct nlmsghdr *put_header(char *at, unsigned group)

@@ -3,6 +3,8 @@
  * packet is received, parsed by the library, printed, and answered by a message of its own. `queue_example
  * QUEUE`; ends by SIGTERM. Written for this; the steps are those of nf-queue.c (libnetfilter_queue 1.0.5,
  * examples). */
+#include "common.h"
+
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <libnetfilter_queue/libnetfilter_queue.h>
@@ -16,12 +18,6 @@
 #define BUFFER_LEN (0xffff + 8192)
 
 static struct mnl_socket *handle;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
 
 static void answer(unsigned queue, uint32_t id)
 {

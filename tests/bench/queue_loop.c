@@ -2,6 +2,8 @@
 /* The smallest NFQUEUE loop that answers in batches, to compare the daemon with: 32 packets by one recvmmsg,
  * their verdicts in one send. It reads nothing but the packet's number. `queue_loop QUEUE`; ends by SIGTERM.
  */
+#include "common.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -18,12 +20,6 @@
 #define BUFFER_LEN 512
 #define MAX_LEN    8192
 #define SOCKET_LEN (16 << 20)
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
 
 static struct nlmsghdr *put_header(void *at, unsigned type, unsigned queue)
 {

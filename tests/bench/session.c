@@ -3,6 +3,8 @@
  * One thread is the server, one the client; sessions follow each other. Prints percentiles in microseconds of
  * connecting (SYN to SYN-ACK, as the client sees it), of the first dialogue (the server sends its banner
  * until it has the EHLO), and of the whole session. */
+#include "common.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -20,20 +22,6 @@ enum { CONNECT, DIALOGUE, WHOLE, KINDS };
 static double *took[KINDS];
 static size_t count;
 static int listener;
-
-static double now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
 
 static int socket_in(const char *netns)
 {

@@ -4,6 +4,8 @@
  * address, the last of which should convict it, and then a SYN to the second address each GAP. Prints what of
  * those still reached the server: how many, and the time from the convicting SYN to the sending of the last
  * of them. A trial ends when 150 ms of probes in a row did not arrive. */
+#include "common.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -34,20 +36,6 @@ struct bed {
     unsigned threshold;
     unsigned open; /* trials whose first SYN to the probed address arrived */
 };
-
-static double now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
 
 static int packet_socket(const char *netns, const char *interface, int protocol)
 {

@@ -8,17 +8,14 @@ import threading
 import pytest
 
 from daemon import Control, merged
+from disk import small_disk
 from net import wait_for
 
 
 @pytest.fixture
 def tmpfs(tmp_path):
-    """A disk that is quickly full."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0755", "enforcer-test", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with small_disk(tmp_path / "small", "256k") as folder:
+        yield folder
 
 
 def numbers(*paths, torn=0):

@@ -12,17 +12,15 @@ from datetime import datetime
 import pytest
 
 from daemon import Control, Rejected, merged
+from disk import small_disk
 from net import wait_for
 
 
 @pytest.fixture
 def disk(tmp_path):
     """A small disk of its own for the state."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0755", "enforcer-test", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with small_disk(tmp_path / "disk", "2m") as folder:
+        yield folder
 
 
 @pytest.fixture
