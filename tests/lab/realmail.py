@@ -132,7 +132,7 @@ class RealMail:
         for line in text.splitlines():
             if match := re.search(r"chain (\w+)", line):
                 chain = found.setdefault(match[1], [])
-            if match := re.search(r"counter packets (\d+)", line):
+            elif chain is not None and (match := re.search(r"counter packets (\d+)", line)):
                 chain.append(int(match[1]))
         return found
 
