@@ -53,15 +53,7 @@ $(BUILD)/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(call rooms_libs,$(FUZZ_ROOMS))
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) \
 	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call rooms_ldlibs,$(FUZZ_ROOMS)) -lpcap
 fuzz: fuzz-build
-	@for f in $(FUZZ); do \
-	  echo "== $$f: $(FUZZ_SECONDS) s"; \
-	  mkdir -p $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f; \
-	  dict=; [ -e tests/fuzz/$$f.dict ] && dict=-dict=tests/fuzz/$$f.dict; \
-	  $(BUILD)/fuzz/bin/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 $$dict \
-	    -artifact_prefix=$(BUILD)/fuzz/$$f- $(BUILD)/fuzz/corpus/$$f tests/fuzz/corpus/$$f >$(BUILD)/fuzz/$$f.log 2>&1 \
-	    || { tail -40 $(BUILD)/fuzz/$$f.log; exit 1; }; \
-	  grep -E 'number_of_executed|new_units' $(BUILD)/fuzz/$$f.log; \
-	done
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz
 
 # --- what the machine must have ----------------------------------------------------------------------------------
 BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-dev libnetfilter-queue-dev \
