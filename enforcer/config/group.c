@@ -55,7 +55,7 @@ static const struct enf_row group_rows[] = {
     {.key = "canary_percent",
      .read = enf_read_number,
      ENF_ROW_FIELD(struct enf_group_draft, group.canary_percent),
-     .arg.range = {.min = 0, .max = 100, .only = 100}},
+     .arg.range = {.min = 0, .max = 100}},
     {.key = "subscriber_prefix_v6",
      .read = enf_read_number,
      ENF_ROW_FIELD(struct enf_group_draft, group.subscriber_prefix_v6),

@@ -82,7 +82,8 @@ static bool ask_governor(struct enf_worker *worker, struct enf_report *report)
 static bool may_ban(struct enf_worker *worker, const struct enf_group *group, struct enf_report *report)
 {
     if (!worker->view.running->config->quarantine.automatic || worker->view.mode == ENF_MODE_OBSERVE ||
-        !group || group->policy == ENF_POLICY_OBSERVE || is_exempt(worker, &report->event.subscriber))
+        !group || enf_group_policy(group, &report->event.subscriber.addr) == ENF_POLICY_OBSERVE ||
+        is_exempt(worker, &report->event.subscriber))
         return false;
     return ask_governor(worker, report);
 }

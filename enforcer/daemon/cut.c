@@ -20,7 +20,7 @@ static bool is_cut_off(struct enf_daemon *d, const struct enf_addr *client, cons
     const struct enf_group *group = enf_group_find(&d->running->groups, client);
     struct enf_prefix host = enf_prefix_host(client);
 
-    if (d->mode == ENF_MODE_OBSERVE || (group && group->policy == ENF_POLICY_OBSERVE) ||
+    if (d->mode == ENF_MODE_OBSERVE || enf_group_policy(group, client) == ENF_POLICY_OBSERVE ||
         !enf_quarantine_find(d->quarantine, &host, out))
         return false;
     if (!out->forced && enf_rangemap_find(&d->relays, client))

@@ -119,7 +119,8 @@ static void tell_change(struct enf_daemon *d, const struct enf_change_told *told
         return;
     }
     const struct enf_group *group = enf_group_find(&d->running->groups, &entry->subscriber.addr);
-    if (d->mode == ENF_MODE_OBSERVE || (group && group->policy == ENF_POLICY_OBSERVE))
+    if (d->mode == ENF_MODE_OBSERVE || (group && group->policy == ENF_POLICY_OBSERVE) ||
+        (!entry->net && enf_group_policy(group, &entry->subscriber.addr) == ENF_POLICY_OBSERVE))
         event.outcome = ENF_OUTCOME_UNKNOWN; /* recorded, nothing is dropped */
     enf_text_copy(event.reason, sizeof event.reason, reason && *reason ? reason : entry->reason);
     enf_text_copy(event.actor, sizeof event.actor, actor ? actor : entry->actor);

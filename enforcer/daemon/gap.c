@@ -55,7 +55,7 @@ static void on_packet(void *ctx, const uint8_t *ip, size_t len)
         return;
     const struct enf_group *group = enf_group_find(&d->running->groups, &packet.source);
     struct enf_prefix host = enf_prefix_make(&packet.source, (uint8_t)(enf_addr_len(&packet.source) * 8));
-    if (group && group->policy == ENF_POLICY_OBSERVE)
+    if (enf_group_policy(group, &packet.source) == ENF_POLICY_OBSERVE)
         return;
     if (enf_quarantine_find(d->quarantine, &host, NULL))
         gap->counts.quarantined++;

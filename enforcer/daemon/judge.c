@@ -152,9 +152,10 @@ static void on_aggregate(void *ctx, const struct enf_event *aggregated)
     /* A forged source is nobody's doing who owns the address. */
     if (event.action == ENF_EVENT_SOURCE_SPOOFED || event.action == ENF_EVENT_BOGON_DROPPED)
         event.subscriber = (struct enf_prefix){0};
-    const struct enf_group *judged = enf_group_find(
-        &running->groups, event.action == ENF_EVENT_INBOUND_SPOOFED ? &event.destination : &event.source);
-    bool passed = worker->view.mode == ENF_MODE_OBSERVE || (judged && judged->policy == ENF_POLICY_OBSERVE);
+    const struct enf_addr *host =
+        event.action == ENF_EVENT_INBOUND_SPOOFED ? &event.destination : &event.source;
+    bool passed = worker->view.mode == ENF_MODE_OBSERVE ||
+                  enf_group_policy(enf_group_find(&running->groups, host), host) == ENF_POLICY_OBSERVE;
     event.outcome = passed ? ENF_OUTCOME_UNKNOWN : ENF_OUTCOME_SUCCESS;
     if (passed && !*event.reason)
         enf_text_copy(event.reason, sizeof event.reason, "observed only: not dropped");
@@ -232,6 +233,10 @@ static void judge_copy(struct enf_worker *worker, enum enf_log_reason reason, st
         break;
     case ENF_LOG_COPY:
         orient(worker, s);
+        /* outside of a canary's share, or in mode observe: what would be refused */
+        if (s->group && s->group->policy == ENF_POLICY_BLOCK && !is_outsider(s) &&
+            enf_packet_is_connection(&s->packet))
+            aggregate(worker, s, ENF_EVENT_EGRESS_BLOCKED, &s->subscriber);
         read_flow(worker, s);
         break;
     case ENF_LOG_QUARANTINED:

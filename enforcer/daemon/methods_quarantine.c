@@ -52,6 +52,8 @@ static const char *not_enforced(struct enf_daemon *d, const struct enf_quarantin
         return "mode is observe: recorded, nothing is dropped";
     if (group && group->policy == ENF_POLICY_OBSERVE)
         return "its group is only observed: recorded, nothing is dropped";
+    if (!entry->net && enf_group_policy(group, &entry->subscriber.addr) == ENF_POLICY_OBSERVE)
+        return "outside of its group's canary share, only observed: recorded, nothing is dropped";
     if (!entry->forced && enf_decide_touches(&d->relays, &entry->subscriber))
         return "the relays inside it are not cut (that takes force)";
     return NULL;

@@ -202,6 +202,10 @@ METHOD(enf_method_show)
     json_object_set_new(out, "subscriber", json_string(enf_prefix_str(&subscriber, text, sizeof text)));
     json_object_set_new(out, "group", group ? json_string(group->name) : json_null());
     json_object_set_new(out, "policy", json_string(enf_policy_name(group ? group->policy : ENF_POLICY_NONE)));
+    json_object_set_new(out, "canary",
+                        group ? json_pack("{s:i, s:b}", "percent", (int)group->canary_percent, "enforced",
+                                          (int)enf_group_in_canary(group, &subscriber.addr))
+                              : json_null());
     struct shown shown = {
         .d = d,
         .subscriber = &subscriber,

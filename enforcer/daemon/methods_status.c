@@ -94,11 +94,12 @@ static json_t *groups_json(struct enf_daemon *d, const json_t *counters)
             json_array_append_new(prefixes,
                                   json_string(enf_prefix_str(&group->prefixes[j], text, sizeof text)));
         }
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", group->name, "policy",
-                                              enf_policy_name(group->policy), "prefixes", prefixes,
-                                              "subscribers_seen",
-                                              seen ? json_integer((json_int_t)seen[i]) : json_null(),
-                                              "counters", group_counters(group, counters)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:i, s:o, s:o, s:o}", "name", group->name, "policy",
+                                        enf_policy_name(group->policy), "canary_percent",
+                                        (int)group->canary_percent, "prefixes", prefixes, "subscribers_seen",
+                                        seen ? json_integer((json_int_t)seen[i]) : json_null(), "counters",
+                                        group_counters(group, counters)));
     }
     free(seen);
     return list;

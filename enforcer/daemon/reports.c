@@ -32,7 +32,7 @@ static struct enf_decide_facts facts_of(struct enf_daemon *d, const struct enf_r
     uint64_t now_ms = enf_clock_wall_ms();
     struct enf_decide_facts facts = {
         .now_ms = now_ms,
-        .policy = group ? group->policy : ENF_POLICY_NONE,
+        .policy = enf_group_policy(group, &subscriber->addr),
         .observe_mode = d->mode == ENF_MODE_OBSERVE,
         .automatic = running->config->quarantine.automatic,
         .relay = enf_decide_touches(&d->relays, subscriber),

@@ -92,13 +92,20 @@ static void set_meter(struct enf_ruleset_group *out, const struct enf_detector_s
         *longest_ms = shortest->per_ms;
 }
 
+/* Nobody in the canary's share, or nobody under a policy at all: observed as a whole, sessions and all. */
+static bool is_observed(const struct enf_group *group, const struct enf_ruleset_spec *spec)
+{
+    return group->canary_percent == 0 || (group->canary_percent < 100 && spec->observe);
+}
+
 static void fill_groups(struct parts *p, struct enf_ruleset_spec *spec, const struct enf_config *c)
 {
     for (size_t i = 0; i < c->groups_len; i++) {
         const struct enf_group *group = &c->groups[i];
         p->groups[i] = (struct enf_ruleset_group){
             .name = group->name,
-            .policy = group->policy,
+            .policy = is_observed(group, spec) ? ENF_POLICY_OBSERVE : group->policy,
+            .observed_percent = is_observed(group, spec) ? 0 : (uint8_t)(100 - group->canary_percent),
             .reset = group->block_with == ENF_BLOCK_RESET,
             .subscriber_v6 = group->subscriber_prefix_v6,
         };

@@ -5,6 +5,7 @@
 #include "enforcer/core/text.h"
 #include "enforcer/kernel/ruleset_build.h"
 #include "enforcer/kernel/ruleset_sets.h"
+#include "enforcer/kernel/ruleset_share.h"
 #include "enforcer/kernel/ruleset_text.h"
 #include "enforcer/kernel/ruleset_workers.h"
 
@@ -58,13 +59,14 @@ static int render_group(const struct enf_builder *up, const struct enf_ruleset_g
     enf_builder_init(&b, up->plan, up);
     set_id(&b, group->name);
     enf_builder_set(&b, "name", group->name);
-    enf_builder_set(&b, "policy_name", spec->observe ? "observe (mode)" : enf_policy_name(group->policy));
+    enf_share_group(&b, group);
     set_suffix(&b, family, group->subscriber_v6);
     set_subscriber(&b, "source", family, group->subscriber_v6);
-    enf_builder_flag(&b, "copied", enf_plan_copies(b.plan, group));
+    enf_builder_flag(&b, "copied", enf_plan_copies(b.plan, group) || enf_plan_partial(b.plan, group));
     enf_builder_flag(&b, "block", group->policy == ENF_POLICY_BLOCK && !spec->observe);
     enf_builder_flag(&b, "inspect", group->policy == ENF_POLICY_INSPECT && !spec->observe);
-    enf_builder_flag(&b, "watch", group->policy == ENF_POLICY_OBSERVE || spec->observe);
+    enf_builder_flag(&b, "watch",
+                     group->policy == ENF_POLICY_OBSERVE || spec->observe || enf_plan_partial(b.plan, group));
     enf_builder_flag(&b, "metered", spec->automatic && group->meter_per_minute > 0);
     enf_builder_setf(&b, "meter_rate", "%u/minute", group->meter_per_minute);
     enf_builder_setf(&b, "meter_burst", "%u", group->meter_burst);
@@ -133,6 +135,7 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     set_subscriber(&b, "source64", family, v4 ? 32 : 64);
     enf_workers_family(&b, family);
     enf_sets_family(&b, family);
+    enf_share_family(&b, family);
     set_lengths(&b, family);
     set_groups(&b, family);
     enf_builder_render(&b, enf_template_family, out);

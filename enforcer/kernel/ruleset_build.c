@@ -59,6 +59,11 @@ bool enf_plan_copies(const struct enf_plan *plan, const struct enf_ruleset_group
            (group->policy == ENF_POLICY_INSPECT && plan->spec->observe);
 }
 
+bool enf_plan_partial(const struct enf_plan *plan, const struct enf_ruleset_group *group)
+{
+    return group->observed_percent > 0 && group->policy != ENF_POLICY_OBSERVE && !plan->spec->observe;
+}
+
 size_t enf_plan_lengths(const struct enf_plan *plan, enum enf_family family, const uint8_t **out)
 {
     static const uint8_t lengths4[] = {32};

@@ -29,11 +29,13 @@ void enf_plan_clear(struct enf_plan *plan);
 bool enf_plan_group_in(const struct enf_plan *plan, size_t group, enum enf_family family);
 /* Whether a group is read by copies: it is observed, and more than its SYNs would be seen in force. */
 bool enf_plan_copies(const struct enf_plan *plan, const struct enf_ruleset_group *group);
+/* Whether only a share of its subscribers is under its policy, and the others are observed. */
+bool enf_plan_partial(const struct enf_plan *plan, const struct enf_ruleset_group *group);
 /* The lengths of subscribers of a family: 32 alone for IPv4. Returns how many; *out lives as long as the
  * plan. */
 size_t enf_plan_lengths(const struct enf_plan *plan, enum enf_family family, const uint8_t **out);
 
-#define ENF_BUILDER_VALUES_MAX 64
+#define ENF_BUILDER_VALUES_MAX 96
 
 /* One scope of names. Errors stick: after the first one, err says what it was, and what is still set does not
  * matter. */

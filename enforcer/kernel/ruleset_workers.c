@@ -69,8 +69,9 @@ static uint8_t hash_bits(const struct enf_builder *b, enum enf_family family, bo
     uint8_t bits = family == ENF_FAMILY_V4 ? 32 : 128;
 
     for (size_t i = 0; family == ENF_FAMILY_V6 && i < spec->groups_len; i++) {
-        bool is = spec->groups[i].policy != ENF_POLICY_BLOCK;
-        if (is == inspected && enf_plan_group_in(b->plan, i, family) && spec->groups[i].subscriber_v6 < bits)
+        bool blocks = spec->groups[i].policy == ENF_POLICY_BLOCK;
+        bool is = inspected ? !blocks || enf_plan_partial(b->plan, &spec->groups[i]) : blocks;
+        if (is && enf_plan_group_in(b->plan, i, family) && spec->groups[i].subscriber_v6 < bits)
             bits = spec->groups[i].subscriber_v6;
     }
     return bits;

@@ -2,6 +2,8 @@
 /* Which group, subscriber and detector settings an address has. */
 #include "enforcer/policy/group.h"
 
+#include "enforcer/core/share.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -102,6 +104,21 @@ struct enf_prefix enf_group_subscriber(const struct enf_group *group_or_null, co
         return enf_prefix_host(addr);
     return enf_prefix_make(addr,
                            group_or_null ? group_or_null->subscriber_prefix_v6 : ENF_SUBSCRIBER_V6_DEFAULT);
+}
+
+bool enf_group_in_canary(const struct enf_group *group, const struct enf_addr *addr)
+{
+    if (group->canary_percent >= 100 || group->canary_percent == 0)
+        return group->canary_percent > 0;
+    struct enf_prefix subscriber = enf_group_subscriber(group, addr);
+    return enf_share(&subscriber) < group->canary_percent;
+}
+
+enum enf_policy enf_group_policy(const struct enf_group *group_or_null, const struct enf_addr *addr)
+{
+    if (!group_or_null)
+        return ENF_POLICY_NONE;
+    return enf_group_in_canary(group_or_null, addr) ? group_or_null->policy : ENF_POLICY_OBSERVE;
 }
 
 /* By address, not by a walk: this is asked for every connection. */

@@ -59,8 +59,8 @@ BAD = {
         "4: groups[0].prefixes[0]: expected at most /56, the group's subscriber_prefix_v6, found 2001:db8::/57"]),
     "not yet: level full": ("quarantine:\n  level: full\n",
                             ["2: quarantine.level: not yet supported: full (today: smtp)"]),
-    "not yet: canary": (GROUP + "  canary_percent: 10\n",
-                        ["4: groups[0].canary_percent: not yet supported: 10 (today: 100)"]),
+    "canary too large": (GROUP + "  canary_percent: 101\n",
+                         ["4: groups[0].canary_percent: expected a whole number from 0 to 100, found 101"]),
     "all at once": ("mode: off\nqueue:\n  first: 65536\nantispoof: loose\n", [
         "1: mode: expected enforce or observe, found off",
         "3: queue.first: expected a whole number from 0 to 65535, found 65536",

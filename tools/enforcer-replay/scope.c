@@ -142,8 +142,8 @@ bool scope_claim(const struct scope *scope, struct enf_observation *obs, struct 
         if (!claim.group)
             return false;
         claim.settings = enf_group_detector(&scope->groups, claim.group, host);
-        obs->blocked =
-            !reply && claim.group->policy == ENF_POLICY_BLOCK && scope->config->mode == ENF_MODE_ENFORCE;
+        obs->blocked = !reply && enf_group_policy(claim.group, host) == ENF_POLICY_BLOCK &&
+                       scope->config->mode == ENF_MODE_ENFORCE;
         forgeable = reply || scope->config->antispoof != ENF_ANTISPOOF_STRICT;
     }
     obs->subscriber = enf_group_subscriber(claim.group, host);

@@ -23,6 +23,10 @@ static void print_who(const struct ctl *ctl, const json_t *show)
         fputs(", policy ", stdout);
         print_clean(stdout, policy);
     }
+    if (json_is_object(json_at(show, "canary")) && number_at(show, "canary.percent") < 100)
+        printf("\ncanary      %s of the %lld %% for whom the policy holds",
+               true_at(show, "canary.enforced") ? "yes, one" : "no, observed only: not one",
+               number_at(show, "canary.percent"));
     printf("\nseen        %lld connections to port 25", number_at(show, "connections_total"));
     if (text_at(show, "first_seen")[0])
         printf("\n            first %s, last %s", time_near_at(ctl, show, "first_seen", first),

@@ -36,6 +36,9 @@ struct enf_ruleset_group {
     enum enf_policy policy;
     bool reset;            /* TCP RST instead of silence */
     uint8_t subscriber_v6; /* bits */
+    /* 0 to 99: this share of its subscribers is observed only, whatever the policy: those whose enf_share is
+     * 100 - observed_percent or more. One that is observed as a whole has ENF_POLICY_OBSERVE. */
+    uint8_t observed_percent;
     /* Token bucket behind the detector: rate in connections a minute (0: no meter) and size. */
     uint32_t meter_per_minute;
     uint32_t meter_burst;

@@ -37,7 +37,7 @@ struct enf_group {
     size_t prefixes_len;
     enum enf_policy policy;
     enum enf_block_with block_with;
-    uint8_t canary_percent;       /* 100 */
+    uint8_t canary_percent;       /* so many of 100 subscribers are under the policy, the others observed */
     uint8_t subscriber_prefix_v6; /* bits */
     enum enf_addresses addresses;
     uint64_t lease_ms; /* for ENF_ADDRESSES_DYNAMIC: nothing outlasts it */
@@ -64,6 +64,13 @@ const struct enf_group *enf_group_find(const struct enf_group_index *index, cons
 
 /* The subscriber that addr is: the address itself for IPv4, the group's (or the default) prefix for IPv6. */
 struct enf_prefix enf_group_subscriber(const struct enf_group *group_or_null, const struct enf_addr *addr);
+
+/* Whether the group's policy holds for the subscriber that addr belongs to, or it is one of those who are
+ * only observed (see core/share.h). */
+bool enf_group_in_canary(const struct enf_group *group, const struct enf_addr *addr);
+/* The policy that holds for addr: the group's, `observe` outside of the canary's share, none without a group.
+ */
+enum enf_policy enf_group_policy(const struct enf_group *group_or_null, const struct enf_addr *addr);
 
 /* Detector settings for addr in group: the override's, where there is one, else the group's. */
 const struct enf_detector_settings *enf_group_detector(const struct enf_group_index *index,

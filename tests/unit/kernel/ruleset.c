@@ -53,6 +53,36 @@ static void make_empty(struct bed *bed)
     bed_finish(bed);
 }
 
+/* Shares of groups: two with the same, one with another, one that is observed anyway. */
+static void shares(struct bed *bed)
+{
+    bed->groups[0].observed_percent = 90;
+    bed->groups[1].observed_percent = 50;
+    bed->groups[2].observed_percent = 50;
+    bed_group(bed, "second", ENF_POLICY_BLOCK, 56, "198.18.0.0/16 2001:db8:3000::/36");
+    bed->groups[3].observed_percent = 90;
+}
+
+static void make_canary(struct bed *bed)
+{
+    bed_init(bed);
+    bed_interfaces(bed, true, true);
+    bed_relays(bed);
+    bed_groups(bed);
+    shares(bed);
+    bed->spec.workers = 2;
+    bed_finish(bed);
+}
+
+static void make_canary_asymmetric(struct bed *bed)
+{
+    bed_init(bed);
+    bed_groups(bed);
+    shares(bed);
+    bed->spec.stateless = true;
+    bed_finish(bed);
+}
+
 static const struct {
     const char *name;
     void (*make)(struct bed *bed);
@@ -61,6 +91,8 @@ static const struct {
     {"observe", make_observe},       /* the same under mode: observe */
     {"asymmetric", make_asymmetric}, /* stateless, no interfaces, fail: open, no meter */
     {"empty", make_empty},           /* no groups, no relays, nothing */
+    {"canary", make_canary},         /* shares of groups, two workers */
+    {"canary-asymmetric", make_canary_asymmetric},
 };
 
 static char *read_file(const char *path)
