@@ -67,7 +67,7 @@ all: $(BUILD)/enforcerd $(BUILD)/enforcerctl $(BUILD)/enforcer-replay $(BUILD)/e
 
 .PHONY: help
 help:
-	@echo 'all demo test check lint bench fuzz fuzz-afl test-long install deps clean'
+	@echo 'all deb demo test check lint bench fuzz fuzz-afl test-long install deps clean'
 
 # --- objects and rooms -------------------------------------------------------------------------------------
 V ?= 0

@@ -43,6 +43,8 @@ struct enf_daemon {
     uv_signal_t signals[3];
     bool loop_ready;
     bool stopping;
+    bool supervised; /* supervisor_fd is connected (supervisor.h) */
+    int supervisor_fd;
 
     struct enf_running *running;
     enum enf_mode mode;

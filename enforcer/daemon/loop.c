@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The control thread's loop: timers, signals, the worker's mail, and the way down. */
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/supervisor.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -73,6 +74,7 @@ static void close_walk(uv_handle_t *handle, void *arg)
 static void stop(struct enf_daemon *d)
 {
     d->stopping = true;
+    enf_supervisor_tell(d, "STOPPING=1");
     enf_telemetry_save(d);
     enf_tell_text(d, ENF_EVENT_STOPPED, ENF_OUTCOME_SUCCESS, NULL, "the kernel rules stay in place");
     enf_control_stop(&d->control);

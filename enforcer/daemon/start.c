@@ -4,6 +4,7 @@
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/daemon/privileges.h"
+#include "enforcer/daemon/supervisor.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
@@ -243,6 +244,7 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         /* what takes more than CAP_NET_ADMIN */
         enf_gap_open(d);
         enf_telemetry_open(d);
+        enf_supervisor_open(d);
         const struct enf_privileges wanted = {.user = options->user};
         err = enf_privileges_drop(d->running, &wanted, &d->crew.shared.filter);
     }
@@ -293,6 +295,7 @@ static void tear_down(struct enf_daemon *d)
     enf_truth_free(d);
     enf_cut_free(d);
     enf_telemetry_close(d);
+    enf_supervisor_close(d);
     enf_hub_free(&d->hub);
     enf_store_close(&d->store);
     enf_quarantine_free(&d->quarantine);
@@ -336,6 +339,7 @@ int enf_daemon_run(const struct enf_options *options)
     int err = bring_up(d, options);
     if (err == 0) {
         tell_started(d);
+        enf_supervisor_tell(d, "READY=1");
         say_ready(options->ready_fd);
         enf_truth_check(d, ENF_ADOPT_ALL);
         enf_enforce_expire(d);
