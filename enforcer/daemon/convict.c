@@ -136,6 +136,8 @@ void enf_convict_observe(void *ctx, const struct enf_observation *obs)
     struct enf_worker *worker = ctx;
     const struct enf_running *running = worker->view.running;
 
+    if (obs->kind != ENF_OBSERVATION_SYN)
+        enf_senders_feed(worker->senders, obs, interface_of(worker, obs)->name);
     if (is_silence(obs) && (running->config->inbound.stateless || worker->now_ms < worker->deaf_until_ms))
         return;
     enf_convict_account(worker, obs, enf_group_find(&running->groups, &obs->source));

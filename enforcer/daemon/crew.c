@@ -176,6 +176,7 @@ void enf_crew_forget(struct enf_crew *crew, const struct enf_prefix *prefix)
         if (!enf_worker_lock(worker))
             continue;
         enf_banned_remove(&worker->banned, prefix);
+        enf_senders_forget(worker->senders, prefix);
         bool locked = true;
         while (locked && enf_detector_reset_some(worker->detector, prefix, &cursor, PIECE))
             locked = next_piece(worker);
@@ -231,6 +232,19 @@ void enf_crew_each(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_
         if (locked)
             enf_worker_unlock(&crew->workers[i]);
     }
+}
+
+int enf_crew_senders(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_sender *sender), void *ctx)
+{
+    int answer = 0;
+
+    for (unsigned i = 0; answer == 0 && i < crew->len; i++) {
+        if (!enf_worker_lock(&crew->workers[i]))
+            continue;
+        answer = enf_senders_each(crew->workers[i].senders, fn, ctx);
+        enf_worker_unlock(&crew->workers[i]);
+    }
+    return answer;
 }
 
 void enf_crew_detector_stats(struct enf_crew *crew, struct enf_detector_stats *out)

@@ -47,6 +47,9 @@ void enf_crew_show(struct enf_crew *crew, const struct enf_prefix *subscriber,
 size_t enf_crew_top(struct enf_crew *crew, enum enf_top by, size_t limit, struct enf_detector_top *out);
 void enf_crew_each(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_detector_top *subscriber),
                    void *ctx);
+/* Calls fn for each host whose sessions were answered, until it answers other than 0; returns that. The
+ * worker waits meanwhile: fn must be short. */
+int enf_crew_senders(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_sender *sender), void *ctx);
 /* The sums. */
 void enf_crew_flow_stats(struct enf_crew *crew, struct enf_flows_stats *out);
 void enf_crew_detector_stats(struct enf_crew *crew, struct enf_detector_stats *out);

@@ -257,6 +257,7 @@ static void judge_copy(struct enf_worker *worker, enum enf_log_reason reason, st
     case ENF_LOG_FULL:
         on_full(worker, s);
         break;
+    case ENF_LOG_RELAY:   /* until somebody judges relays */
     case ENF_LOG_HEADERS: /* its port is unknown: the kernel's counter says how many */
     case ENF_LOG_UNKNOWN:
         break;

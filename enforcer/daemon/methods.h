@@ -27,6 +27,9 @@ METHOD(enf_method_mode_set);
 METHOD(enf_method_reload);
 METHOD(enf_method_governor_reset);
 
+/* methods_rollout.c */
+METHOD(enf_method_rollout);
+
 /* audit.c */
 METHOD(enf_method_audit_list);
 

@@ -25,6 +25,7 @@ const struct enf_control_method enf_methods[] = {
     {"config.reload", true, enf_method_reload},
     {"governor.reset", true, enf_method_governor_reset},
     {"ruleset.show", false, enf_method_ruleset, true},
+    {"report.rollout", false, enf_method_rollout, true},
     {"audit.list", false, enf_method_audit_list, true},
 };
 const size_t enf_methods_len = sizeof enf_methods / sizeof *enf_methods;
@@ -208,7 +209,7 @@ static json_t *kernel_json(struct enf_daemon *d)
 
     enf_kernel_rule_count(d->kernel, &rules);
     for (int i = 0;
-         elements && i < ENF_KERNEL_SET_COUNT && enf_quarantine_count(d->quarantine) <= ENF_COMPARE_AT_ONCE;
+         elements && i <= ENF_KERNEL_RELAYS6 && enf_quarantine_count(d->quarantine) <= ENF_COMPARE_AT_ONCE;
          i++) {
         size_t count = 0;
         int err = enf_kernel_read_set(d->kernel, (enum enf_kernel_set)i, count_element, &count);

@@ -46,6 +46,8 @@ int enf_worker_open(struct enf_worker *worker, const struct enf_worker_params *p
         err = enf_aggregate_new(params->running->config->aggregate_ms, AGGREGATE_MAX, params->seed,
                                 &worker->aggregate);
     if (err == 0)
+        err = enf_senders_new(params->seed, &worker->senders);
+    if (err == 0)
         err = enf_kernel_open(&worker->kernel);
     if (err == 0) {
         worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -209,6 +211,7 @@ void enf_worker_stop(struct enf_worker *worker)
     enf_detector_free(&worker->detector);
     enf_flows_free(&worker->flows);
     enf_aggregate_free(&worker->aggregate);
+    enf_senders_free(&worker->senders);
     enf_kernel_close(&worker->kernel);
     if (worker->wake_fd >= 0)
         close(worker->wake_fd);

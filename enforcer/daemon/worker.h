@@ -19,6 +19,7 @@
 #include "enforcer/kernel/telemetry.h"
 #include "enforcer/policy/aggregate.h"
 #include "enforcer/policy/governor.h"
+#include "enforcer/policy/senders.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -70,6 +71,7 @@ struct enf_worker {
     struct enf_detector *detector;   /* under the lock */
     struct enf_flows *flows;         /* under the lock: connections that are read */
     struct enf_aggregate *aggregate; /* under the lock */
+    struct enf_senders *senders;     /* under the lock: hosts whose sessions were answered */
     struct enf_banned banned;        /* under the lock */
     struct enf_ifmap ifmap;          /* under the lock */
     struct enf_log *log;

@@ -46,6 +46,7 @@ static const char *const names[] = {
     [ENF_LOG_BOGON] = "bogon",
     [ENF_LOG_HEADERS] = "headers",
     [ENF_LOG_FULL] = "full",
+    [ENF_LOG_RELAY] = "relay",
 };
 _Static_assert(sizeof names / sizeof *names == ENF_LOG_REASON_COUNT, "a name is missing");
 

@@ -29,6 +29,10 @@ static const char *const set_names[] = {
     [ENF_KERNEL_QUARANTINE_NETS6] = "quarantine_nets6",
     [ENF_KERNEL_RELAYS4] = "relays4",
     [ENF_KERNEL_RELAYS6] = "relays6",
+    [ENF_KERNEL_SERVED4] = "served4",
+    [ENF_KERNEL_SERVED6] = "served6",
+    [ENF_KERNEL_RELAY_USED4] = "relay_used4",
+    [ENF_KERNEL_RELAY_USED6] = "relay_used6",
 };
 _Static_assert(sizeof set_names / sizeof *set_names == ENF_KERNEL_SET_COUNT, "a name is missing");
 
@@ -219,9 +223,8 @@ static int report(const struct reading *r, bool intervals, enf_kernel_element_fn
 int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
                         void *ctx)
 {
-    bool v4 =
-        set == ENF_KERNEL_QUARANTINE4 || set == ENF_KERNEL_QUARANTINE_NETS4 || set == ENF_KERNEL_RELAYS4;
-    bool intervals = set != ENF_KERNEL_QUARANTINE4 && set != ENF_KERNEL_QUARANTINE6;
+    bool v4 = set_names[set][strlen(set_names[set]) - 1] == '4';
+    bool intervals = set >= ENF_KERNEL_QUARANTINE_NETS4 && set <= ENF_KERNEL_RELAYS6;
     struct reading r = {.family = v4 ? ENF_FAMILY_V4 : ENF_FAMILY_V6, .began_ms = monotonic_ms()};
     int err = dump_whole(kernel, set, &r);
 

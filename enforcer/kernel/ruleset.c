@@ -122,6 +122,7 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
 {
     bool v4 = family == ENF_FAMILY_V4;
     const char *ip = v4 ? "ip" : "ip6", *type = v4 ? "ipv4_addr" : "ipv6_addr";
+    const struct enf_ruleset_spec *spec = up->plan->spec;
     struct enf_builder b;
 
     enf_builder_init(&b, up->plan, up);
@@ -133,6 +134,12 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     enf_builder_setf(&b, "reverse", "%s daddr . tcp dport . %s saddr . tcp sport", ip, ip);
     enf_builder_set(&b, "later_fragment", v4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0");
     set_subscriber(&b, "source64", family, v4 ? 32 : 64);
+    enf_builder_setf(&b, "relay_used", "%llu", ENF_RELAY_USED_MS / 1000);
+    enf_builder_setf(&b, "served",
+                     "%stcp flags & (syn|ack) == (syn|ack) %s saddr @grouped%c update @served%c { %s saddr "
+                     "timeout 7d }",
+                     spec->upstream_if_len ? "iifname != @upstream_if " : "", ip, v4 ? '4' : '6',
+                     v4 ? '4' : '6', ip);
     enf_workers_family(&b, family);
     enf_sets_family(&b, family);
     enf_share_family(&b, family);

@@ -74,3 +74,4 @@ int ctl_reload(const struct ctl *ctl);
 int ctl_ruleset(const struct ctl *ctl);
 int ctl_audit(const struct ctl *ctl);
 int ctl_governor(const struct ctl *ctl);
+int ctl_report(const struct ctl *ctl);

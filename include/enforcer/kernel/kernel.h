@@ -69,8 +69,12 @@ enum enf_kernel_set {
     ENF_KERNEL_QUARANTINE_NETS6,
     ENF_KERNEL_RELAYS4,
     ENF_KERNEL_RELAYS6,
+    ENF_KERNEL_SERVED4,
+    ENF_KERNEL_SERVED6,
+    ENF_KERNEL_RELAY_USED4,
+    ENF_KERNEL_RELAY_USED6,
 };
-#define ENF_KERNEL_SET_COUNT 6
+#define ENF_KERNEL_SET_COUNT 10
 const char *enf_kernel_set_name(enum enf_kernel_set set);
 
 /* Reads a set as the kernel has it: one call of fn for an element or range, ascending; expires_ms is what was

@@ -14,6 +14,8 @@
 #define ENF_TABLE               "enforcer"
 #define ENF_LOG_GROUP           2525 /* of NFLOG, the first worker's; fixed: one daemon a network namespace */
 #define ENF_RULESET_WORKERS_MAX 16
+/* What an element of relay_used4 has left when it is made. */
+#define ENF_RELAY_USED_MS (7ULL * 86400 * 1000)
 
 enum enf_ruleset_antispoof {
     ENF_RULESET_ANTISPOOF_OFF,

@@ -21,8 +21,9 @@ enum enf_log_reason {
     ENF_LOG_BOGON,
     ENF_LOG_HEADERS, /* first fragment without its header chain */
     ENF_LOG_FULL,    /* a set of flows is full */
+    ENF_LOG_RELAY,   /* SYN of a relay; passed, a sample */
 };
-#define ENF_LOG_REASON_COUNT 11
+#define ENF_LOG_REASON_COUNT 12
 /* Name for messages and tests ("block", "meter" …); NULL out of range. */
 const char *enf_log_reason_name(enum enf_log_reason reason);
 

@@ -586,8 +586,9 @@ static void test_set_missing(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const names[] = {"quarantine4",      "quarantine6", "quarantine_nets4",
-                                        "quarantine_nets6", "relays4",     "relays6"};
+    static const char *const names[] = {"quarantine4", "quarantine6", "quarantine_nets4", "quarantine_nets6",
+                                        "relays4",     "relays6",     "served4",          "served6",
+                                        "relay_used4", "relay_used6"};
 
     (void)state;
     for (unsigned i = 0; i < ENF_KERNEL_SET_COUNT; i++)
