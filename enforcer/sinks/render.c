@@ -1,104 +1,67 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Builds the JSON object of an event and prints it. */
+/* Writes an event as a JSON object, in a fixed order of fields. */
 #include "enforcer/sinks/render.h"
 
 #include "enforcer/core/text.h"
+#include "enforcer/sinks/json.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <math.h>
-#include <stdlib.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-/* One object under construction. A failure sticks, so that it is asked for once, at the end. */
-struct object {
-    json_t *json;
-    bool *failed;
-};
-
-/* Takes the reference to value, also when it is NULL, which is a failure. */
-static void put(struct object *to, const char *key, json_t *value)
-{
-    if (json_object_set_new(to->json, key, value) != 0)
-        *to->failed = true;
-}
+#define ID_LEN 128
 
 /* Text from outside may hold anything; an event must not be lost because of it. */
-static json_t *text_json(const char *text, size_t max)
-{
-    char copy[ENF_REASON_LEN];
-    size_t len = strnlen(text, max < sizeof(copy) ? max : sizeof(copy) - 1);
-    json_t *json = json_stringn(text, len);
-
-    if (json)
-        return json;
-    for (size_t i = 0; i < len; i++)
-        copy[i] = (char)((unsigned char)text[i] < 0x80 ? text[i] : '?');
-    return json_stringn(copy, len);
-}
-
-#define PUT_TEXT(to, key, array)                                                                             \
+#define PUT_TEXT(json, key, array)                                                                           \
     do {                                                                                                     \
         if ((array)[0])                                                                                      \
-            put(to, key, text_json(array, sizeof(array)));                                                   \
+            put_text(json, key, array, sizeof(array));                                                       \
     } while (0)
 
-static void put_time(struct object *to, const char *key, uint64_t wall_ms)
+static void put_text(struct enf_json *json, const char *key, const char *text, size_t max)
+{
+    enf_json_text(json, key, text, max < ENF_REASON_LEN ? max : ENF_REASON_LEN - 1);
+}
+
+static void put_time(struct enf_json *json, const char *key, uint64_t wall_ms)
 {
     char buf[ENF_TIME_STR_LEN];
 
-    put(to, key, json_string(enf_time_str(wall_ms, buf, sizeof(buf))));
+    enf_json_word(json, key, enf_time_str(wall_ms, buf, sizeof(buf)));
 }
 
-/* Beyond what a signed JSON integer holds, the largest one. */
-static void put_count(struct object *to, const char *key, uint64_t value)
+/* Beyond what a signed 64-bit integer holds, the largest one: readers know no other. */
+static void put_count(struct enf_json *json, const char *key, uint64_t value)
 {
-    put(to, key, json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+    enf_json_count(json, key, value > INT64_MAX ? INT64_MAX : value);
 }
 
-static void put_real(struct object *to, const char *key, double value)
-{
-    if (isfinite(value))
-        put(to, key, json_real(value));
-}
-
-static json_t *addr_json(const struct enf_addr *addr)
+static void put_addr(struct enf_json *json, const char *key, const struct enf_addr *addr)
 {
     char buf[ENF_PREFIX_STR_LEN];
 
-    return json_string(enf_addr_str(addr, buf, sizeof(buf)));
+    enf_json_word(json, key, enf_addr_str(addr, buf, sizeof(buf)));
 }
 
-static void put_names(struct object *to, const char *key, const char *const names[3])
+static void put_names(struct enf_json *json, const char *key, const char *const names[3])
 {
-    json_t *list = json_array();
+    size_t began = enf_json_begin(json, key, '[');
 
     for (size_t i = 0; i < 3 && names[i]; i++)
-        if (json_array_append_new(list, json_string(names[i])) != 0)
-            *to->failed = true;
-    put(to, key, list);
-}
-
-static struct object begin(bool *failed)
-{
-    struct object object = {json_object(), failed};
-
-    if (!object.json)
-        *failed = true;
-    return object;
+        enf_json_word(json, NULL, names[i]);
+    enf_json_end(json, began, ']', true);
 }
 
 /* An empty object says nothing, so it is left out. */
-static void put_object(struct object *to, const char *key, struct object *value)
+static void end_object(struct enf_json *json, size_t began)
 {
-    if (json_object_size(value->json) > 0)
-        put(to, key, value->json);
-    else
-        json_decref(value->json);
+    enf_json_end(json, began, '}', false);
 }
 
 /* Where nothing was refused, "denied" would be a lie: the policy only observes, or the outcome says so. */
-static void put_types(struct object *to, const struct enf_event *event, const struct enf_event_class *class)
+static void put_types(struct enf_json *json, const struct enf_event *event,
+                      const struct enf_event_class *class)
 {
     bool observed = event->policy == ENF_POLICY_OBSERVE || event->outcome == ENF_OUTCOME_UNKNOWN;
     const char *types[3];
@@ -108,43 +71,45 @@ static void put_types(struct object *to, const struct enf_event *event, const st
         if (types[i] && observed && strcmp(types[i], "denied") == 0)
             types[i] = "allowed";
     }
-    put_names(to, "type", types);
+    put_names(json, "type", types);
 }
 
-static void put_event(struct object *top, const struct enf_event *event, const struct enf_event_class *class,
-                      const struct enf_render_origin *origin)
+static void put_event(struct enf_json *json, const struct enf_event *event,
+                      const struct enf_event_class *class, const struct enf_render_origin *origin)
 {
-    struct object to = begin(top->failed);
+    size_t began = enf_json_begin(json, "event", '{');
     const char *outcome = enf_event_outcome_name(event->outcome);
+    char id[ID_LEN];
 
-    put(&to, "kind", json_string(class->kind));
-    put_names(&to, "category", class->category);
-    put_types(&to, event, class);
-    put(&to, "action", json_string(enf_event_action_name(event->action)));
-    put(&to, "outcome", json_string(outcome ? outcome : "unknown"));
-    PUT_TEXT(&to, "reason", event->reason);
-    put(&to, "severity", json_integer((json_int_t) class->severity));
-    put(&to, "id", json_sprintf("%s-%llu", origin->run, (unsigned long long)event->sequence));
-    put_count(&to, "sequence", event->sequence);
-    put_object(top, "event", &to);
+    enf_json_word(json, "kind", class->kind);
+    put_names(json, "category", class->category);
+    put_types(json, event, class);
+    enf_json_word(json, "action", enf_event_action_name(event->action));
+    enf_json_word(json, "outcome", outcome ? outcome : "unknown");
+    PUT_TEXT(json, "reason", event->reason);
+    enf_json_count(json, "severity", class->severity);
+    snprintf(id, sizeof(id), "%s-%" PRIu64, origin->run, event->sequence);
+    enf_json_text(json, "id", id, sizeof(id));
+    put_count(json, "sequence", event->sequence);
+    end_object(json, began);
 }
 
-static void put_endpoint(struct object *top, const char *key, const struct enf_addr *addr, uint16_t port)
+static void put_endpoint(struct enf_json *json, const char *key, const struct enf_addr *addr, uint16_t port)
 {
-    struct object to = begin(top->failed);
+    size_t began = enf_json_begin(json, key, '{');
 
     if (addr->family != ENF_FAMILY_NONE)
-        put(&to, "ip", addr_json(addr));
+        put_addr(json, "ip", addr);
     if (port)
-        put(&to, "port", json_integer(port));
-    put_object(top, key, &to);
+        enf_json_count(json, "port", port);
+    end_object(json, began);
 }
 
-static void put_network(struct object *top, const struct enf_event *event,
+static void put_network(struct enf_json *json, const struct enf_event *event,
                         const struct enf_event_class *class)
 {
-    struct object to;
     uint8_t family = event->source.family;
+    size_t began;
 
     if (!class->direction)
         return;
@@ -152,171 +117,144 @@ static void put_network(struct object *top, const struct enf_event *event,
         family = event->destination.family;
     if (family == ENF_FAMILY_NONE)
         family = event->subscriber.addr.family;
-    to = begin(top->failed);
-    put(&to, "transport", json_string("tcp"));
+    began = enf_json_begin(json, "network", '{');
+    enf_json_word(json, "transport", "tcp");
     if (family != ENF_FAMILY_NONE)
-        put(&to, "type", json_string(family == ENF_FAMILY_V4 ? "ipv4" : "ipv6"));
-    put(&to, "direction", json_string(class->direction));
-    put_object(top, "network", &to);
+        enf_json_word(json, "type", family == ENF_FAMILY_V4 ? "ipv4" : "ipv6");
+    enf_json_word(json, "direction", class->direction);
+    end_object(json, began);
 }
 
-static void put_observer(struct object *top, const struct enf_event *event,
+static void put_observer(struct enf_json *json, const struct enf_event *event,
                          const struct enf_render_origin *origin)
 {
-    struct object to = begin(top->failed);
+    size_t began = enf_json_begin(json, "observer", '{');
 
-    put(&to, "type", json_string("firewall"));
-    put(&to, "vendor", json_string("enforcer"));
-    put(&to, "product", json_string("enforcer"));
+    enf_json_word(json, "type", "firewall");
+    enf_json_word(json, "vendor", "enforcer");
+    enf_json_word(json, "product", "enforcer");
     if (origin->version)
-        put(&to, "version", json_string(origin->version));
+        enf_json_text(json, "version", origin->version, ENF_REASON_LEN);
     if (origin->hostname)
-        put(&to, "hostname", text_json(origin->hostname, ENF_REASON_LEN));
+        put_text(json, "hostname", origin->hostname, ENF_REASON_LEN);
     if (event->interface[0]) {
-        struct object ingress = begin(top->failed);
-        struct object interface = begin(top->failed);
+        size_t ingress = enf_json_begin(json, "ingress", '{');
+        size_t interface = enf_json_begin(json, "interface", '{');
 
-        PUT_TEXT(&interface, "name", event->interface);
-        put_object(&ingress, "interface", &interface);
-        put_object(&to, "ingress", &ingress);
+        PUT_TEXT(json, "name", event->interface);
+        end_object(json, interface);
+        end_object(json, ingress);
     }
-    put_object(top, "observer", &to);
+    end_object(json, began);
 }
 
-static void put_rule(struct object *top, const struct enf_event *event, const struct enf_event_class *class)
+static void put_rule(struct enf_json *json, const struct enf_event *event,
+                     const struct enf_event_class *class)
 {
-    struct object to = begin(top->failed);
+    size_t began = enf_json_begin(json, "rule", '{');
 
     if (class->rule)
-        put(&to, "name", json_string(class->rule));
+        enf_json_word(json, "name", class->rule);
     else if (event->evidence_len > 0)
-        PUT_TEXT(&to, "name", event->evidence[event->evidence_len - 1].setting);
-    put_object(top, "rule", &to);
+        PUT_TEXT(json, "name", event->evidence[event->evidence_len - 1].setting);
+    end_object(json, began);
 }
 
-static json_t *evidence_json(const struct enf_evidence *evidence, bool *failed)
+static void put_piece(struct enf_json *json, const struct enf_evidence *evidence)
 {
-    struct object to = begin(failed);
+    size_t began = enf_json_begin(json, NULL, '{');
     const char *kind = enf_evidence_kind_name(evidence->kind);
 
-    put_time(&to, "time", evidence->time_ms);
+    put_time(json, "time", evidence->time_ms);
     if (kind)
-        put(&to, "kind", json_string(kind));
+        enf_json_word(json, "kind", kind);
     if (evidence->destination.family != ENF_FAMILY_NONE)
-        put(&to, "destination", addr_json(&evidence->destination));
+        put_addr(json, "destination", &evidence->destination);
     if (evidence->destination_port)
-        put(&to, "port", json_integer(evidence->destination_port));
-    put(&to, "blocked", json_boolean(evidence->blocked));
-    put(&to, "forgeable", json_boolean(evidence->forgeable));
+        enf_json_count(json, "port", evidence->destination_port);
+    enf_json_bool(json, "blocked", evidence->blocked);
+    enf_json_bool(json, "forgeable", evidence->forgeable);
     if (evidence->value)
-        put(&to, "value", json_integer(evidence->value));
-    put_real(&to, "step", evidence->step);
-    put_real(&to, "score", evidence->score);
-    put_real(&to, "threshold", evidence->threshold);
-    PUT_TEXT(&to, "setting", evidence->setting);
-    return to.json;
+        enf_json_count(json, "value", evidence->value);
+    enf_json_real(json, "step", evidence->step);
+    enf_json_real(json, "score", evidence->score);
+    enf_json_real(json, "threshold", evidence->threshold);
+    PUT_TEXT(json, "setting", evidence->setting);
+    end_object(json, began);
 }
 
-static void put_evidence(struct object *to, const struct enf_event *event)
+static void put_evidence(struct enf_json *json, const struct enf_event *event)
 {
     size_t first = event->evidence_len > ENF_EVIDENCE_MAX ? event->evidence_len - ENF_EVIDENCE_MAX : 0;
-    json_t *list;
+    size_t began;
 
     if (event->evidence_len == 0)
         return;
-    list = json_array();
+    began = enf_json_begin(json, "evidence", '[');
     for (size_t i = first; i < event->evidence_len; i++)
-        if (json_array_append_new(list, evidence_json(&event->evidence[i], to->failed)) != 0)
-            *to->failed = true;
-    put(to, "evidence", list);
+        put_piece(json, &event->evidence[i]);
+    enf_json_end(json, began, ']', true);
 }
 
-static void put_destinations(struct object *to, const struct enf_event *event)
+static void put_destinations(struct enf_json *json, const struct enf_event *event)
 {
-    json_t *list;
+    size_t began;
 
     if (event->destinations_len == 0)
         return;
-    list = json_array();
+    began = enf_json_begin(json, "destinations", '[');
     for (size_t i = 0; i < event->destinations_len && i < ENF_EVENT_DESTINATIONS_MAX; i++)
-        if (json_array_append_new(list, addr_json(&event->destinations[i])) != 0)
-            *to->failed = true;
-    put(to, "destinations", list);
+        put_addr(json, NULL, &event->destinations[i]);
+    enf_json_end(json, began, ']', true);
 }
 
-static void put_enforcer(struct object *top, const struct enf_event *event,
+static void put_enforcer(struct enf_json *json, const struct enf_event *event,
                          const struct enf_render_origin *origin)
 {
-    struct object to = begin(top->failed);
+    size_t began = enf_json_begin(json, "enforcer", '{');
     char buf[ENF_PREFIX_STR_LEN];
 
     if (event->subscriber.addr.family != ENF_FAMILY_NONE)
-        put(&to, "subscriber", json_string(enf_prefix_str(&event->subscriber, buf, sizeof(buf))));
-    PUT_TEXT(&to, "group", event->group);
+        enf_json_word(json, "subscriber", enf_prefix_str(&event->subscriber, buf, sizeof(buf)));
+    PUT_TEXT(json, "group", event->group);
     if (event->policy != ENF_POLICY_NONE && enf_policy_name(event->policy))
-        put(&to, "policy", json_string(enf_policy_name(event->policy)));
+        enf_json_word(json, "policy", enf_policy_name(event->policy));
     if (event->level != ENF_LEVEL_NONE && enf_level_name(event->level))
-        put(&to, "level", json_string(enf_level_name(event->level)));
+        enf_json_word(json, "level", enf_level_name(event->level));
     /* null, not "forever": a SIEM maps this field to a date */
     if (event->until_ms == ENF_FOREVER)
-        put(&to, "until", json_null());
+        enf_json_null(json, "until");
     else if (event->until_ms)
-        put_time(&to, "until", event->until_ms);
-    PUT_TEXT(&to, "ticket", event->ticket);
-    PUT_TEXT(&to, "actor", event->actor);
+        put_time(json, "until", event->until_ms);
+    PUT_TEXT(json, "ticket", event->ticket);
+    PUT_TEXT(json, "actor", event->actor);
     if (event->count)
-        put_count(&to, "count", event->count);
+        put_count(json, "count", event->count);
     if (event->interval_ms)
-        put_count(&to, "interval_ms", event->interval_ms);
-    put_destinations(&to, event);
-    put_evidence(&to, event);
-    put(&to, "run", json_string(origin->run));
-    put_object(top, "enforcer", &to);
-}
-
-/* The printed object with the newline behind it. */
-static int print_line(const json_t *json, char **out, size_t *out_len)
-{
-    const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(12);
-    size_t len = json_dumpb(json, NULL, 0, flags);
-    char *line;
-
-    if (len == 0)
-        return -ENOMEM;
-    line = malloc(len + 2);
-    if (!line)
-        return -ENOMEM;
-    if (json_dumpb(json, line, len, flags) != len) {
-        free(line);
-        return -ENOMEM;
-    }
-    line[len] = '\n';
-    line[len + 1] = '\0';
-    *out = line;
-    *out_len = len + 1;
-    return 0;
+        put_count(json, "interval_ms", event->interval_ms);
+    put_destinations(json, event);
+    put_evidence(json, event);
+    enf_json_text(json, "run", origin->run, ENF_REASON_LEN);
+    end_object(json, began);
 }
 
 int enf_event_render(const struct enf_event *event, const struct enf_render_origin *origin, char **out,
                      size_t *out_len)
 {
     const struct enf_event_class *class = enf_event_classify(event->action);
-    bool failed = false;
-    struct object top;
-    int err;
+    struct enf_json json = {.text = NULL};
 
     if (!class)
         return -EINVAL;
-    top = begin(&failed);
-    put_time(&top, "@timestamp", event->time_ms);
-    put_event(&top, event, class, origin);
-    put_endpoint(&top, "source", &event->source, event->source_port);
-    put_endpoint(&top, "destination", &event->destination, event->destination_port);
-    put_network(&top, event, class);
-    put_observer(&top, event, origin);
-    put_rule(&top, event, class);
-    put_enforcer(&top, event, origin);
-    err = failed ? -ENOMEM : print_line(top.json, out, out_len);
-    json_decref(top.json);
-    return err;
+    size_t began = enf_json_begin(&json, NULL, '{');
+    put_time(&json, "@timestamp", event->time_ms);
+    put_event(&json, event, class, origin);
+    put_endpoint(&json, "source", &event->source, event->source_port);
+    put_endpoint(&json, "destination", &event->destination, event->destination_port);
+    put_network(&json, event, class);
+    put_observer(&json, event, origin);
+    put_rule(&json, event, class);
+    put_enforcer(&json, event, origin);
+    end_object(&json, began);
+    return enf_json_take(&json, out, out_len);
 }
