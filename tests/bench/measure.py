@@ -109,14 +109,14 @@ class Row:
         return f"{sign} {self.target:g}: {'met' if met else 'MISSED'}"
 
 
-def compare(bench, what, results, of, to, key, target=None, unit="/s"):
+def compare(bench, what, results, of, to, key, target=None, unit="/s", better=1):
     """The row of a ratio."""
     mid, low, high = ratios(results, of, to, key)
     return Row(bench, what, f"{median(results[of], key):,.4g}{unit}" if median(results[of], key) < 1000
                else f"{median(results[of], key):,.0f}{unit}",
                f"{to}: {median(results[to], key):,.4g}{unit}" if median(results[to], key) < 1000
                else f"{to}: {median(results[to], key):,.0f}{unit}",
-               mid, f"{mid:.2f} ({low:.2f} to {high:.2f})", target, runs=len(results[of]),
+               mid, f"{mid:.2f} ({low:.2f} to {high:.2f})", target, better, runs=len(results[of]),
                noisy=sum(r["noisy"] for r in results[of] + results[to]))
 
 
