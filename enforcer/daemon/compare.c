@@ -376,7 +376,8 @@ int enf_compare_large(struct enf_daemon *d, enum enf_adopt adopting, bool due)
     difference_clear(&diff);
     free(strange.items);
     enf_patrol_scan(d);
-    if (err == 0 && (due || news->overrun || news->table_deleted || news->elements_removed > 0))
+    if (err == 0 && (due || adopting == ENF_ADOPT_ALL || news->overrun || news->table_deleted ||
+                     news->elements_removed > 0))
         enf_patrol_start(d, false);
     return err;
 }

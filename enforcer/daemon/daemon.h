@@ -22,6 +22,8 @@
 #define ENF_DEFAULT_CONFIG  "/etc/enforcer/enforcer.yaml"
 #define ENF_HAND_RELAYS_MAX 4096
 
+struct enf_restore;
+
 struct enf_hand_relay {
     struct enf_prefix prefix;
     char name[ENF_NAME_LEN];
@@ -67,6 +69,8 @@ struct enf_daemon {
     struct enf_hub *hub;
     struct enf_control *control;
     struct enf_quarantine_table *quarantine;
+    struct enf_restore *restore;          /* at a start, while the state is read */
+    bool restored;                        /* the kernel's sets hold the singles of quarantine */
     struct enf_quarantine_table *unsaved; /* in force, but the disk refused them; NULL: none */
     bool state_lost;                      /* it began without what was known: the kernel's sets say it */
     bool forgetful;                       /* the state could not be opened: store is one that keeps nothing */
@@ -124,8 +128,15 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, c
                         const char *reason, enf_quarantine_fn fn, void *ctx, size_t *out_released);
 /* What ended by itself. */
 void enf_enforce_expire(struct enf_daemon *d);
-/* Puts all that is desired into the kernel: after a start, and when somebody deleted it. */
+/* --- restore.c --- */
+/* Puts all that is desired into the kernel: at a start, and when somebody deleted it. */
 int enf_enforce_all(struct enf_daemon *d);
+/* At a start, while the state is read: makes the sets, and has what enf_load_quarantine reads go into the
+ * kernel at the same time. Where that does not succeed, enf_enforce_all does it all. */
+void enf_restore_begin(struct enf_daemon *d);
+void enf_restore_take(struct enf_restore *restore, const struct enf_quarantine *entry);
+/* Waits until the kernel has it all. Without a restore that was begun: nothing. */
+void enf_restore_end(struct enf_daemon *d);
 /* --- ruleset and relays: install.c --- */
 /* Renders for running and mode, loads, fills the queue in. *error: nft's words, the caller frees. */
 int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error);

@@ -141,6 +141,7 @@ static int put_relays(struct enf_daemon *d, enum enf_family family, const struct
     return err;
 }
 
+/* Only what meets a relay counts: a million quarantines are not walked through for that. */
 static int collect_relays(struct enf_daemon *d, struct prefixes *all, struct prefixes *forced)
 {
     const struct enf_config *config = d->running->config;
@@ -151,8 +152,10 @@ static int collect_relays(struct enf_daemon *d, struct prefixes *all, struct pre
     }
     for (size_t i = 0; i < d->hand_relays_len; i++)
         append(all, &d->hand_relays[i].prefix);
-    if (d->quarantine)
-        enf_quarantine_each(d->quarantine, append_forced, forced);
+    for (size_t i = 0; d->quarantine && i < all->len; i++) {
+        enf_quarantine_covering(d->quarantine, &all->items[i], append_forced, forced);
+        enf_quarantine_inside(d->quarantine, &all->items[i], append_forced, forced);
+    }
     return all->err ? all->err : forced->err;
 }
 

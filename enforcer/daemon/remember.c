@@ -14,17 +14,18 @@
 
 struct loading {
     struct enf_quarantine_table *table;
+    struct enf_restore *restore; /* NULL: none */
     int err;
 };
 
 static int load_entry(void *ctx, const struct enf_quarantine *entry)
 {
     struct loading *l = ctx;
-    struct enf_quarantine copy = *entry;
-
     /* One that ended while nobody was there is loaded too: the first look at the clock reports it as expired.
      */
-    l->err = enf_quarantine_add(l->table, &copy, 1, ENF_QUARANTINE_EXTEND, NULL);
+    l->err = enf_quarantine_add(l->table, entry, 1, ENF_QUARANTINE_EXTEND, NULL);
+    if (l->err == 0 && l->restore)
+        enf_restore_take(l->restore, entry);
     if (l->err == -EINVAL) {
         char text[ENF_PREFIX_STR_LEN];
         enf_log_line("state", "entry for %s makes no sense and is left out",
@@ -36,9 +37,10 @@ static int load_entry(void *ctx, const struct enf_quarantine *entry)
 
 int enf_load_quarantine(struct enf_daemon *d)
 {
-    struct loading l = {0};
+    struct loading l = {.restore = d->restore};
     size_t skipped = 0;
-    int err = enf_quarantine_new(d->running->config->quarantine.max_entries, d->seed, &l.table);
+    /* What is in force stays, also where the configuration has a lower limit by now. */
+    int err = enf_quarantine_new(ENF_QUARANTINE_ENTRIES_LIMIT, d->seed, &l.table);
 
     if (err < 0)
         return err;
@@ -50,6 +52,7 @@ int enf_load_quarantine(struct enf_daemon *d)
         enf_quarantine_free(&l.table);
         return err;
     }
+    enf_quarantine_set_max(l.table, d->running->config->quarantine.max_entries);
     enf_quarantine_free(&d->quarantine);
     d->quarantine = l.table;
     return 0;
@@ -183,10 +186,21 @@ static int make_tables(struct enf_daemon *d)
     return err;
 }
 
+static int recall_mode(struct enf_daemon *d)
+{
+    char mode[32];
+    int has = enf_store_setting_get(d->store, "mode", mode, sizeof mode);
+
+    if (has == 1) {
+        d->mode_by_hand = true;
+        d->mode = strcmp(mode, "observe") == 0 ? ENF_MODE_OBSERVE : ENF_MODE_ENFORCE;
+    }
+    return has < 0 ? has : 0;
+}
+
 int enf_remember_rows(struct enf_daemon *d)
 {
     const struct enf_config *config = d->running->config;
-    char mode[32];
     uint64_t memory_ms = config->quarantine.memory_ms, now_ms = enf_clock_wall_ms();
     uint64_t since_ms = now_ms > memory_ms ? now_ms - memory_ms : 0;
     int err = enf_load_quarantine(d);
@@ -197,14 +211,7 @@ int enf_remember_rows(struct enf_daemon *d)
     err = enf_store_history_since(d->store, NULL, since_ms, load_history, d);
     if (err == 0)
         err = enf_store_relay_each(d->store, load_relay, d);
-    if (err < 0)
-        return err;
-    int has = enf_store_setting_get(d->store, "mode", mode, sizeof mode);
-    if (has == 1) {
-        d->mode_by_hand = true;
-        d->mode = strcmp(mode, "observe") == 0 ? ENF_MODE_OBSERVE : ENF_MODE_ENFORCE;
-    }
-    return has < 0 ? has : 0;
+    return err < 0 ? err : recall_mode(d);
 }
 
 int enf_remember(struct enf_daemon *d)
@@ -218,11 +225,15 @@ int enf_remember(struct enf_daemon *d)
         return -ENOMEM;
     d->mode = d->running->config->mode;
     err = make_tables(d);
-    if (err == 0)
+    if (err == 0) {
+        enf_restore_begin(d);
         err = enf_remember_rows(d);
+        enf_restore_end(d);
+    }
     if (is_broken(err)) { /* damage that opening does not see */
         enf_log_line("state", "%s", enf_store_message(d->store));
         enf_store_close(&d->store);
+        d->restored = false; /* in part */
         err = start_anew(d);
         if (err == 0)
             err = make_tables(d);

@@ -1,84 +1,225 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The whole quarantine into the kernel's sets, before the first rule is in force: at a start, and where the
- * table was gone. */
+ * table was gone. What is to go in waits in a few chunks; where they do not suffice, a thread empties them,
+ * so that reading a large state and filling the kernel's sets go on at the same time. */
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
-/* Filled from the table's walk, a transaction at a time: a list of a million would be as large as the table.
- */
-struct restoring {
-    struct enf_daemon *d;
-    uint64_t now_ms;
-    bool anew; /* nothing is in the sets, or too much to set each end at once */
-    size_t len;
+#define CHUNKS 8
+_Static_assert(CHUNKS *ENF_KERNEL_CHUNK > ENF_COMPARE_AT_ONCE, "a thread is for large quarantines only");
+
+/* Chunks are numbered: number n lies at n % CHUNKS. From taken to given they are full, and the thread's; the
+ * one behind is being filled by the control thread, which alone writes given. While the thread runs, the
+ * kernel's socket is the thread's, too. */
+struct enf_restore {
+    struct enf_kernel *kernel;
+    uint64_t began_ms; /* steady clock */
+    uint64_t now_ms;   /* wall clock, when the chunk that is being filled was begun */
+    size_t singles;    /* all so far */
+    bool threaded;
+    pthread_t thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t moved;
+    size_t given;
+    size_t taken;
+    bool over;
     int err;
-    struct enf_kernel_single singles[ENF_KERNEL_CHUNK];
+    struct chunk {
+        size_t len;
+        struct enf_kernel_single singles[ENF_KERNEL_CHUNK];
+    } chunks[CHUNKS];
 };
 
-static int push(struct restoring *r)
+static struct enf_restore *restore_new(struct enf_kernel *kernel)
 {
-    if (r->len > 0)
-        r->err = r->anew ? enf_kernel_singles_fill(r->d->kernel, r->singles, r->len)
-                         : enf_kernel_singles(r->d->kernel, r->singles, r->len);
-    r->len = 0;
+    struct enf_restore *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->kernel = kernel;
+    r->began_ms = enf_clock_steady_ms();
     r->now_ms = enf_clock_wall_ms();
-    return r->err;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->moved, NULL);
+    return r;
 }
 
-static int restore_one(void *ctx, const struct enf_quarantine *entry)
+static void restore_free(struct enf_restore *r)
 {
-    struct restoring *r = ctx;
-    struct enf_kernel_single single = {.subscriber = entry->subscriber,
-                                       .timeout_ms = enf_left_ms(entry->until_ms, r->now_ms)};
+    pthread_cond_destroy(&r->moved);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+static int fill(struct enf_kernel *kernel, const struct chunk *chunk)
+{
+    return enf_kernel_singles_fill(kernel, chunk->singles, chunk->len);
+}
+
+static void *empty_chunks(void *arg)
+{
+    struct enf_restore *r = arg;
+
+    pthread_mutex_lock(&r->lock);
+    for (;;) {
+        while (r->taken == r->given && !r->over)
+            pthread_cond_wait(&r->moved, &r->lock);
+        if (r->taken == r->given)
+            break;
+        const struct chunk *chunk = &r->chunks[r->taken % CHUNKS];
+        int err = r->err;
+        pthread_mutex_unlock(&r->lock);
+        if (err == 0)
+            err = fill(r->kernel, chunk);
+        pthread_mutex_lock(&r->lock);
+        r->err = err;
+        r->taken++;
+        pthread_cond_signal(&r->moved);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* Signals are for the control thread. */
+static void start_thread(struct enf_restore *r)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r->threaded = pthread_create(&r->thread, NULL, empty_chunks, r) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* The chunk is full: the next one, once it is free. Where no thread can be had, the work is done here. */
+static void next_chunk(struct enf_restore *r)
+{
+    if (!r->threaded && r->given + 1 - r->taken == CHUNKS)
+        start_thread(r);
+    pthread_mutex_lock(&r->lock);
+    r->given++;
+    if (!r->threaded && r->given - r->taken == CHUNKS) {
+        if (r->err == 0)
+            r->err = fill(r->kernel, &r->chunks[r->taken % CHUNKS]);
+        r->taken++;
+    }
+    pthread_cond_signal(&r->moved);
+    while (r->given - r->taken == CHUNKS)
+        pthread_cond_wait(&r->moved, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+    r->chunks[r->given % CHUNKS].len = 0;
+    r->now_ms = enf_clock_wall_ms();
+}
+
+void enf_restore_take(struct enf_restore *r, const struct enf_quarantine *entry)
+{
+    struct chunk *chunk = &r->chunks[r->given % CHUNKS];
+    uint64_t timeout_ms = enf_left_ms(entry->until_ms, r->now_ms);
 
     if (entry->net)
-        return 0;
+        return;
     /* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
-    struct enf_kernel_single *last = r->len > 0 ? &r->singles[r->len - 1] : NULL;
-    if (last && enf_addr_equal(&last->subscriber.addr, &single.subscriber.addr)) {
-        if (single.timeout_ms > last->timeout_ms)
-            last->timeout_ms = single.timeout_ms;
-        return 0;
+    struct enf_kernel_single *last = chunk->len > 0 ? &chunk->singles[chunk->len - 1] : NULL;
+    if (last && enf_addr_equal(&last->subscriber.addr, &entry->subscriber.addr)) {
+        if (timeout_ms > last->timeout_ms)
+            last->timeout_ms = timeout_ms;
+        return;
     }
-    if (r->len == ENF_KERNEL_CHUNK && push(r) < 0)
-        return r->err;
-    r->singles[r->len++] = single;
-    return 0;
+    if (chunk->len == ENF_KERNEL_CHUNK) {
+        next_chunk(r);
+        chunk = &r->chunks[r->given % CHUNKS];
+    }
+    chunk->singles[chunk->len++] =
+        (struct enf_kernel_single){.subscriber = entry->subscriber, .timeout_ms = timeout_ms};
+    r->singles++;
 }
 
-static int one_is_there(void *ctx, const struct enf_range *range, uint64_t expires_ms)
+/* Few into sets that hold something: each end is set at once. Many are filled in: on kernels before 6.12 an
+ * element that is there keeps its end, and the comparison after the start puts that right. */
+static int push_rest(struct enf_restore *r)
 {
-    (void)ctx;
-    (void)range;
-    (void)expires_ms;
-    return 1;
+    bool exact = false, empty = true;
+    int err = r->err;
+
+    if (err == 0 && r->singles > 0 && r->singles <= ENF_COMPARE_AT_ONCE) {
+        err = enf_kernel_singles_empty(&empty);
+        exact = !empty;
+    }
+    for (size_t n = r->taken; err == 0 && n <= r->given; n++) {
+        const struct chunk *chunk = &r->chunks[n % CHUNKS];
+        err = exact ? enf_kernel_singles(r->kernel, chunk->singles, chunk->len) : fill(r->kernel, chunk);
+    }
+    return err;
+}
+
+static int finish(struct enf_restore *r)
+{
+    if (r->threaded) {
+        pthread_mutex_lock(&r->lock);
+        r->over = true;
+        pthread_cond_signal(&r->moved);
+        pthread_mutex_unlock(&r->lock);
+        pthread_join(r->thread, NULL);
+    }
+    int err = push_rest(r);
+    if (err == 0 && r->singles > ENF_COMPARE_AT_ONCE)
+        enf_log_line("start", "%zu quarantines are in the kernel's sets, after %" PRIu64 " ms", r->singles,
+                     enf_clock_steady_ms() - r->began_ms);
+    return err;
+}
+
+void enf_restore_begin(struct enf_daemon *d)
+{
+    char *text = NULL, *error = NULL;
+
+    d->restored = false;
+    if (enf_running_ruleset(d->running, d->mode, &text) == 0 && enf_ruleset_load_sets(text, &error) == 0)
+        d->restore = restore_new(d->kernel);
+    free(text);
+    free(error);
+}
+
+void enf_restore_end(struct enf_daemon *d)
+{
+    if (!d->restore)
+        return;
+    d->restored = finish(d->restore) == 0;
+    restore_free(d->restore);
+    d->restore = NULL;
+}
+
+static int take(void *ctx, const struct enf_quarantine *entry)
+{
+    struct enf_restore *r = ctx;
+
+    enf_restore_take(r, entry);
+    return r->threaded ? 0 : r->err;
+}
+
+static int all_singles(struct enf_daemon *d)
+{
+    struct enf_restore *r = restore_new(d->kernel);
+
+    if (!r)
+        return -ENOMEM;
+    int err = enf_quarantine_each(d->quarantine, take, r), finished = finish(r);
+    restore_free(r);
+    return err < 0 ? err : finished;
 }
 
 /* Sets of prefixes are replaced only where they differ: kernels 6.1 and 6.12 miss elements meanwhile. */
 int enf_enforce_all(struct enf_daemon *d)
 {
-    struct restoring *r = calloc(1, sizeof *r);
     size_t nets = 0, wrong = 0;
+    int err = d->restored ? 0 : all_singles(d);
 
-    if (!r)
-        return -ENOMEM;
-    r->d = d;
-    r->now_ms = enf_clock_wall_ms();
-    /* Ends that a fill leaves as they are, on kernels before 6.12, the comparison after the start puts right.
-     */
-    r->anew = enf_quarantine_count(d->quarantine) > ENF_COMPARE_AT_ONCE;
-    if (!r->anew) {
-        int read = enf_kernel_read_set(d->kernel, ENF_KERNEL_QUARANTINE4, one_is_there, NULL);
-        if (read == 0)
-            read = enf_kernel_read_set(d->kernel, ENF_KERNEL_QUARANTINE6, one_is_there, NULL);
-        r->anew = read == 0;
-    }
-    int err = enf_quarantine_each(d->quarantine, restore_one, r);
-    if (err == 0)
-        err = push(r);
-    free(r);
+    d->restored = false;
     if (err == 0)
         err = enf_nets_check(d, ENF_FAMILY_V4, &nets, &wrong);
     if (err == 0)

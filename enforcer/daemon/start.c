@@ -162,7 +162,7 @@ static int enforce(struct enf_daemon *d, bool listening, char **error)
     char *text = NULL;
     int err = enf_running_ruleset(d->running, d->mode, &text);
 
-    if (err == 0)
+    if (err == 0 && !d->restored)
         err = enf_ruleset_load_sets(text, error);
     if (err == 0)
         err = enf_enforce_all(d);

@@ -236,6 +236,62 @@ int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_
     return err;
 }
 
+static int on_any(struct nftnl_set_elem *elem, void *data)
+{
+    (void)elem;
+    *(bool *)data = true;
+    return -1;
+}
+
+static int on_any_message(const struct nlmsghdr *h, void *data)
+{
+    struct nftnl_set *set = nftnl_set_alloc();
+
+    if (!set) {
+        errno = ENOMEM;
+        return MNL_CB_ERROR;
+    }
+    if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
+        nftnl_set_elem_foreach(set, on_any, data);
+    nftnl_set_free(set);
+    return MNL_CB_OK;
+}
+
+/* A large dump is left after its beginning, and the socket with it. */
+static int begins_with_any(enum enf_kernel_set set, void *room, bool *any)
+{
+    char buf[512] = {0};
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_DUMP, 0);
+    struct enf_netlink nl = {0};
+    struct enf_dump dump;
+    int err = enf_netlink_open(&nl), done = 0;
+
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set_names[set]);
+    if (err == 0)
+        err = enf_dump_begin(&dump, &nl, h, on_any_message, any);
+    while (err == 0 && done == 0 && !*any)
+        done = enf_dump_step(&dump, &nl, room);
+    if (err == 0 && done != 0)
+        err = done < 0 ? done : dump.err;
+    enf_netlink_close(&nl);
+    return err;
+}
+
+int enf_kernel_singles_empty(bool *out)
+{
+    void *room = malloc(ENF_DUMP_ROOM);
+    bool any = false;
+    int err = room ? begins_with_any(ENF_KERNEL_QUARANTINE4, room, &any) : -ENOMEM;
+
+    if (err == 0 && !any)
+        err = begins_with_any(ENF_KERNEL_QUARANTINE6, room, &any);
+    free(room);
+    if (err == 0)
+        *out = !any;
+    return err;
+}
+
 struct governed_reading {
     const char *const *names;
     size_t len;

@@ -237,11 +237,14 @@ enum enf_quarantine_change enf_quarantine_place(struct enf_quarantine_table *tab
     if (siblings.len && !entry->net)
         before = enf_quarantine_ends(table, &entry->subscriber);
     displace(table, &siblings, &model, how, sink);
-    enf_quarantine_expand(table, enf_quarantine_insert(table, &model), out_now);
+    uint32_t id = enf_quarantine_insert(table, &model);
+    if (!sink) /* nobody hears of it: nothing to write out */
+        return change;
+    enf_quarantine_expand(table, id, out_now);
     enf_quarantine_tell_row(sink, true, out_now);
     if (entry->net) {
         enf_quarantine_tell_nets(sink, &entry->subscriber);
-    } else if (sink && sink->element) {
+    } else if (sink->element) {
         after = enf_quarantine_ends(table, &entry->subscriber);
         enf_quarantine_tell_ends(sink, &entry->subscriber, &before, &after);
     }

@@ -168,19 +168,34 @@ static void tree_split(struct enf_quarantine_table *table, uint32_t root, const 
     *right = 0;
 }
 
+static bool is_beyond(const struct enf_quarantine_table *table, bool net, const struct enf_prefix *prefix,
+                      uint8_t rank)
+{
+    uint32_t greatest = table->trees[net].greatest;
+
+    return !greatest || key_cmp(enf_quarantine_node(table, greatest), prefix, rank) < 0;
+}
+
 static void tree_insert(struct enf_quarantine_table *table, uint32_t id)
 {
     struct enf_quarantine_node *node = enf_quarantine_node(table, id);
     struct enf_quarantine_tree *tree = &table->trees[node->net];
+    bool beyond = is_beyond(table, node->net, &node->prefix, node->rank);
     uint64_t own = priority(table, id);
     uint32_t *link = &tree->root;
 
     while (*link && priority(table, *link) >= own) {
         struct enf_quarantine_node *at = enf_quarantine_node(table, *link);
 
-        link = key_cmp(at, &node->prefix, node->rank) < 0 ? &at->right : &at->left;
+        link = beyond || key_cmp(at, &node->prefix, node->rank) < 0 ? &at->right : &at->left;
     }
-    tree_split(table, *link, &node->prefix, node->rank, &node->left, &node->right);
+    if (beyond) { /* as rows come from the store: each behind all others */
+        node->left = *link;
+        node->right = 0;
+        tree->greatest = id;
+    } else {
+        tree_split(table, *link, &node->prefix, node->rank, &node->left, &node->right);
+    }
     *link = id;
     tree->len++;
     tree->lengths[node->prefix.addr.family == ENF_FAMILY_V6][node->prefix.len]++;
@@ -212,6 +227,11 @@ static void tree_remove(struct enf_quarantine_table *table, uint32_t id)
         }
     }
     *link = left ? left : right;
+    if (tree->greatest == id) {
+        tree->greatest = tree->root;
+        while (tree->greatest && enf_quarantine_node(table, tree->greatest)->right)
+            tree->greatest = enf_quarantine_node(table, tree->greatest)->right;
+    }
     tree->len--;
     tree->lengths[node->prefix.addr.family == ENF_FAMILY_V6][node->prefix.len]--;
 }
@@ -219,7 +239,7 @@ static void tree_remove(struct enf_quarantine_table *table, uint32_t id)
 uint32_t enf_quarantine_lower(const struct enf_quarantine_table *table, bool net,
                               const struct enf_prefix *prefix, uint8_t rank)
 {
-    uint32_t id = table->trees[net].root;
+    uint32_t id = is_beyond(table, net, prefix, rank) ? 0 : table->trees[net].root;
     uint32_t found = 0;
 
     while (id) {

@@ -23,6 +23,7 @@ struct enf_quarantine_node {
 
 struct enf_quarantine_tree {
     uint32_t root;
+    uint32_t greatest; /* the node with the greatest key; 0: none */
     size_t len;
     uint32_t lengths[2][129]; /* how many prefixes of each family (IPv4, IPv6) and length */
 };
@@ -89,9 +90,9 @@ void enf_quarantine_expand(const struct enf_quarantine_table *table, uint32_t id
 int enf_quarantine_text_take(struct enf_quarantine_table *table, const struct enf_quarantine *entry,
                              uint32_t *out_id);
 
-
 /* Puts one entry in place without telling people. Cannot fail: a node is reserved, the reference to the text
- * is used up. *out_previous is what the prefix had; untouched where that is nothing (ENF_QUARANTINE_CREATED).
+ * is used up. *out_now is what it has then (with a sink only), *out_previous what the prefix had; untouched
+ * where that is nothing (ENF_QUARANTINE_CREATED).
  */
 enum enf_quarantine_change enf_quarantine_place(struct enf_quarantine_table *table,
                                                 const struct enf_quarantine *entry, uint32_t text,

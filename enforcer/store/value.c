@@ -91,12 +91,32 @@ static size_t utf8_len(const unsigned char *text, size_t len)
     return want;
 }
 
+/* Bytes at the beginning that are ASCII, up to len. */
+static size_t ascii_len(const unsigned char *text, size_t len)
+{
+    size_t at = 0;
+
+    for (uint64_t eight; at + sizeof(eight) <= len; at += sizeof(eight)) {
+        memcpy(&eight, text + at, sizeof(eight));
+        if (eight & 0x8080808080808080ULL)
+            break;
+    }
+    while (at < len && text[at] < 0x80)
+        at++;
+    return at;
+}
+
 void enf_store_column_text(sqlite3_stmt *statement, int at, char *buf, size_t buf_len)
 {
     const unsigned char *text = sqlite3_column_text(statement, at);
     size_t len = text ? strlen((const char *)text) : 0;
-    size_t used = 0;
+    size_t used = ascii_len(text, len < buf_len ? len : buf_len - 1);
 
+    if (used) { /* most texts, whole */
+        memcpy(buf, text, used);
+        text += used;
+        len -= used;
+    }
     while (len) {
         size_t step = utf8_len(text, len);
         size_t take = step ? step : 1;

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 import measure
-from bed import PROGRAMS, Bed, BenchError, wait_for
+from bed import BUILD, PROGRAMS, Bed, BenchError, wait_for
 from product import Daemon, config
 
 FIRST = int(ipaddress.ip_address("100.64.0.0"))
@@ -105,17 +105,26 @@ class Runs:
             return {"seconds": self._timed(bed, "ipset", "restore", "-f", self.ipset)[0]}
 
     def bans(self):
-        """Another process bans each millisecond while the state is restored."""
+        """Another process bans each millisecond while the state is restored: the longest while the sets are filled, and while
+        the rules are loaded after that."""
         settle()
         with Bed() as bed:
             Daemon(bed, settings(bed, self.states[0])).install()
             ban = bed.start("gateway", PROGRAMS / "ban", 100000, 1000, stdout=subprocess.PIPE)
             time.sleep(0.1)
-            began = time.monotonic()
-            Daemon(bed, settings(bed, self.states[self.count])).install()
-            took = time.monotonic() - began
+            daemon = Daemon(bed, settings(bed, self.states[self.count]))
+            proc = bed.start("gateway", BUILD / "enforcerd", "-c", daemon.path, "--install", stderr=subprocess.PIPE)
+            filled = 0.0
+            for line in proc.stderr:  # it says so when the sets are full
+                if "are in the kernel's sets" in line:
+                    filled = time.monotonic() * 1e6
+            bed.stop(proc)
             result = json.loads(bed.stop(ban, signal.SIGTERM))
-            return {"seconds": took, **result}
+            if proc.returncode != 0 or not filled:
+                raise BenchError(f"not restored (exit code {proc.returncode})")
+            slow = result.pop("slow")
+            during = [us for began, us in slow if began < filled - 5000]
+            return {**result, "longest": max(during, default=result["p99"]), "rules": max((us for _, us in slow), default=0)}
 
     def memory(self, count):
         """MB that the daemon has in memory, at rest and at most."""
@@ -151,9 +160,11 @@ def run(o):
             yield measure.compare("restore", f"{what}: how many times faster than `{name}`", others, name, "restore", "seconds",
                                   target=target, unit=" s")
         bans = [measure.undisturbed("bans meanwhile", runs.bans) for _ in range(rounds)]
-        worst, p99 = max(b["max"] for b in bans) / 1e3, measure.median(bans, "p99") / 1e3
-        yield measure.plain("restore", "longest ban made meanwhile", worst,
-                            f"{worst:.2f} ms (p99 {p99:.2f}), {sum(b['bans'] for b in bans)} bans", target=10, better=-1,
+        worst, p99 = max(b["longest"] for b in bans) / 1e3, measure.median(bans, "p99") / 1e3
+        rules = max(b["rules"] for b in bans) / 1e3
+        yield measure.plain("restore", "longest ban made while the sets are filled", worst,
+                            f"{worst:.2f} ms (p99 {p99:.2f}), {sum(b['bans'] for b in bans)} bans; while the rules are loaded "
+                            f"after that: {rules:.2f} ms", target=10, better=-1,
                             runs=rounds, noisy=sum(b["noisy"] for b in bans))
         full, empty = runs.memory(count), runs.memory(0)
         grown = full["rss"] - empty["rss"]

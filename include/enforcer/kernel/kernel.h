@@ -92,6 +92,10 @@ typedef int (*enf_kernel_element_fn)(void *ctx, const struct enf_range *range, u
 int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
                         void *ctx);
 
+/* Whether neither quarantine4 nor quarantine6 holds anything: at most the beginning of each is read, however
+ * large it is. Uses a socket of its own. 0 or -errno. */
+int enf_kernel_singles_empty(bool *out);
+
 /* What is left of single subscribers in quarantine4 and quarantine6, asked for one by one (5 us each): exact
  * whatever else changes. left_ms has len places: 0 for one that is not there, ENF_FOREVER for no
  * timeout. On failure some may be written. */
