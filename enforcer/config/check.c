@@ -4,6 +4,7 @@
  * zero here and skipped. */
 #include "enforcer/config/draft.h"
 #include "enforcer/config/overlap.h"
+#include "enforcer/config/sinks.h"
 #include "enforcer/config/traps.h"
 
 #include <stdio.h>
@@ -112,21 +113,6 @@ static void check_group_name(struct enf_reader *reader, const struct enf_group *
     }
 }
 
-static void check_event_paths(struct enf_reader *reader, const struct enf_config *config)
-{
-    for (size_t i = 1; i < config->events_len; i++) {
-        char path[64];
-        size_t j = 0;
-
-        while (j < i && strcmp(config->events[j].path, config->events[i].path) != 0)
-            j++;
-        if (j == i || config->events[i].path[0] == '\0')
-            continue;
-        snprintf(path, sizeof(path), "events[%zu].path", i);
-        enf_reader_error_at(reader, path, "expected a file of its own, found that of events[%zu]", j);
-    }
-}
-
 void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
 {
     const struct enf_config *config = &draft->config;
@@ -136,7 +122,7 @@ void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
     check_queue(reader, config);
     for (size_t i = 0; i < config->groups_len; i++)
         check_group_name(reader, config->groups, i);
-    check_event_paths(reader, config);
+    enf_sinks_check(reader, config);
     enf_overlap_check(reader, config);
     enf_overrides_check(reader, draft);
     enf_traps_check(reader, draft);

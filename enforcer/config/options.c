@@ -4,6 +4,7 @@
 #include "enforcer/config/options.h"
 
 #include "enforcer/config/quarantine.h"
+#include "enforcer/config/sinks.h"
 #include "enforcer/config/value.h"
 #include "enforcer/core/text.h"
 
@@ -32,13 +33,6 @@ static const struct enf_choice fails[] = {
     {"open", ENF_FAIL_OPEN, false},
     {NULL},
 };
-static const struct enf_choice sink_types[] = {
-    {"file", ENF_SINK_FILE, false},
-    {"syslog", 0, true},
-    {"unix", 0, true},
-    {NULL},
-};
-
 static const struct enf_list subscriber_list = {
     .item = {.read = enf_read_interface, .arg.text.special = true},
     .expected = "a list of interface names",
@@ -157,47 +151,6 @@ static const struct enf_row control_rows[] = {
 };
 static const struct enf_table control_table = ENF_TABLE(control_rows);
 
-static const struct enf_row sink_rows[] = {
-    {.key = "type",
-     .read = enf_read_choice,
-     ENF_ROW_FIELD(struct enf_event_sink, type),
-     .required = "file",
-     .arg.choices = sink_types},
-    {.key = "path",
-     .read = enf_read_path,
-     ENF_ROW_FIELD(struct enf_event_sink, path),
-     .required = "an absolute path"},
-};
-static const struct enf_table sink_table = ENF_TABLE(sink_rows);
-
-/* The keys of a sink that is for later are for later too: one error says it all. */
-static void read_sink(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
-                      void *base)
-{
-    const yaml_node_t *type = enf_document_get(reader->document, node, "type");
-    const char *name = type != NULL ? enf_value_text(type) : NULL;
-    size_t mark;
-
-    (void)row;
-    for (const struct enf_choice *c = sink_types; name != NULL && c->name != NULL; c++) {
-        if (!c->later || strcmp(name, c->name) != 0)
-            continue;
-        mark = enf_reader_enter(reader, "type");
-        enf_read_choice(reader, type, &sink_rows[0], base);
-        enf_reader_leave(reader, mark);
-        return;
-    }
-    enf_reader_mapping(reader, node, &sink_table, base);
-}
-
-static const struct enf_list sink_list = {
-    .item = {.read = read_sink},
-    .expected = "a list of event sinks",
-    .item_size = sizeof(struct enf_event_sink),
-    .len_offset = offsetof(struct enf_draft, config.events_len),
-    .max = ENF_EVENT_SINKS_MAX,
-};
-
 static const struct enf_row option_rows[] = {
     {.key = "mode", .read = enf_read_choice, CONFIG(mode), .arg.choices = modes},
     {.key = "interfaces", .read = enf_read_section, .arg.table = &interface_table},
@@ -210,7 +163,7 @@ static const struct enf_row option_rows[] = {
     {.key = "antispoof", .read = enf_read_choice, CONFIG(antispoof), .arg.choices = antispoofs},
     {.key = "queue", .read = enf_read_section, .arg.table = &queue_table},
     {.key = "control", .read = enf_read_section, .arg.table = &control_table},
-    {.key = "events", .read = enf_read_list, CONFIG_ARRAY(events), .arg.list = &sink_list},
+    {.key = "events", .read = enf_read_sinks},
     {.key = "aggregate", .read = enf_read_duration, CONFIG(aggregate_ms), .arg.range.max = DAY_MS},
     {.key = "state", .read = enf_read_path, CONFIG(state)},
     {.key = "metrics", .read = enf_read_later, .arg.text.expected = "metrics over HTTP (today: null)"},

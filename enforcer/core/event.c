@@ -91,6 +91,8 @@ static const char *const action_names[] = {
     [ENF_EVENT_COVERAGE_RESTORED] = "coverage-restored",
     [ENF_EVENT_REASSIGNED] = "subscriber-reassigned",
     [ENF_EVENT_CONNECTIONS_CUT] = "connections-cut",
+    [ENF_EVENT_HOOK_FAILED] = "hook-failed",
+    [ENF_EVENT_HOOK_DROPPED] = "hook-dropped",
 };
 COUNT_IS(action_names, ENF_EVENT_ACTION_COUNT);
 

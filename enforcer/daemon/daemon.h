@@ -43,6 +43,11 @@ struct enf_daemon {
     uv_timer_t second;
     uv_timer_t expiry;
     uv_signal_t signals[3];
+    struct {
+        uv_timer_t timer;
+        bool ready;
+        uint64_t pause_ms;
+    } pump; /* receivers of events that had no room */
     bool loop_ready;
     bool stopping;
     bool supervised; /* supervisor_fd is connected (supervisor.h) */
@@ -206,6 +211,10 @@ void enf_state_retry(struct enf_daemon *d);
 /* The governor's trips to the disk, and back. */
 void enf_remember_governor(struct enf_daemon *d);
 void enf_recall_governor(struct enf_daemon *d);
+/* --- sinks.c: receivers that had no room for events are looked at again soon --- */
+void enf_sinks_open(struct enf_daemon *d);
+void enf_sinks_kick(struct enf_daemon *d);
+void enf_sinks_close(struct enf_daemon *d);
 /* --- loop.c --- */
 int enf_loop_open(struct enf_daemon *d);
 /* Runs until a signal ends it. */

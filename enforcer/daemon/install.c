@@ -2,9 +2,11 @@
 /* The ruleset and the relays into the kernel; reload and change of mode. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/sinks.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,11 +356,14 @@ static void note_changes(const char *before, const char *after, const struct enf
 static int new_sinks(struct enf_daemon *d, const struct enf_config *config, char *error, size_t error_len)
 {
     struct enf_hub_sink sinks[ENF_EVENT_SINKS_MAX];
-    size_t len = 0;
+    size_t len = enf_sinks_make(config, sinks);
+    int err = enf_hub_set_sinks(d->hub, sinks, len, false, error, error_len);
 
-    for (; len < config->events_len && len < ENF_EVENT_SINKS_MAX; len++)
-        sinks[len] = (struct enf_hub_sink){.path = config->events[len].path};
-    return enf_hub_set_sinks(d->hub, sinks, len, false, error, error_len);
+    if (err == -ENOSYS && enf_sinks_need_network(config))
+        snprintf(error, error_len,
+                 "events: this process was started without sockets for UDP and TCP: the first such sink "
+                 "takes a restart");
+    return err;
 }
 
 static void new_access(struct enf_daemon *d, const struct enf_config *config)

@@ -46,6 +46,7 @@ static void on_second(uv_timer_t *timer)
     uint64_t lost = enf_mailbox_lost(&d->mailbox);
 
     enf_hub_tick(d->hub, enf_clock_steady_ms());
+    enf_sinks_kick(d);
     enf_quarantine_expire(d->would, enf_clock_wall_ms(), 0, NULL);
     if (lost > d->reports_lost_told) {
         enf_tell_text(d, ENF_EVENT_TELEMETRY_LOST, ENF_OUTCOME_FAILURE, NULL,
@@ -80,6 +81,7 @@ static void stop(struct enf_daemon *d)
     enf_control_stop(&d->control);
     enf_truth_close(d);
     enf_cut_close(d);
+    enf_sinks_close(d);
     uv_timer_stop(&d->second);
     uv_timer_stop(&d->expiry);
     uv_close((uv_handle_t *)&d->mail, on_close);
@@ -120,6 +122,7 @@ int enf_loop_open(struct enf_daemon *d)
     uv_timer_init(&d->loop, &d->second);
     uv_timer_init(&d->loop, &d->expiry);
     enf_cut_open(d);
+    enf_sinks_open(d);
     d->mail.data = d->second.data = d->expiry.data = d;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&d->loop, &d->signals[i]);
@@ -136,6 +139,7 @@ void enf_loop_close(struct enf_daemon *d)
     enf_control_stop(&d->control);
     enf_truth_close(d);
     enf_cut_close(d);
+    enf_sinks_close(d);
     uv_run(&d->loop, UV_RUN_NOWAIT);
     uv_walk(&d->loop, close_walk, NULL);
     while (uv_run(&d->loop, UV_RUN_ONCE) != 0)

@@ -139,14 +139,30 @@ static json_t *telemetry_json(struct enf_daemon *d)
                      "reports_lost", (json_int_t)enf_mailbox_lost(&d->mailbox), "workers", workers);
 }
 
+static json_t *sinks_json(struct enf_daemon *d)
+{
+    struct enf_hub_sink_stats sink;
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && enf_hub_sink_stats(d->hub, i, &sink) == 0; i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name", enf_control_text(sink.path),
+                            "written", (json_int_t)sink.written, "lost", (json_int_t)sink.lost, "waiting",
+                            (json_int_t)sink.waiting, "spooled", (json_int_t)sink.spooled, "failures",
+                            (json_int_t)sink.failures, "error",
+                            sink.error ? json_string(strerror(sink.error)) : json_null()));
+    return list;
+}
+
 static json_t *events_json(struct enf_daemon *d)
 {
     struct enf_hub_stats stats;
 
     enf_hub_stats(d->hub, &stats);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "written", (json_int_t)stats.written, "lost",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "written", (json_int_t)stats.written, "lost",
                      (json_int_t)stats.lost, "waiting", (json_int_t)stats.waiting, "spooled",
-                     (json_int_t)stats.spooled, "sequence", (json_int_t)stats.sequence);
+                     (json_int_t)stats.spooled, "sequence", (json_int_t)stats.sequence, "sinks",
+                     sinks_json(d));
 }
 
 static int add_tripped(void *ctx, const struct enf_governor_trip *trip)

@@ -7,6 +7,7 @@
 #include "enforcer/daemon/folders.h"
 #include "enforcer/daemon/landlock.h"
 #include "enforcer/daemon/seccomp.h"
+#include "enforcer/daemon/sinks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,6 +131,8 @@ static void collect(const struct enf_running *running, struct paths *out)
     }
     folder_of(config->control.socket, out->socket, sizeof out->socket);
     for (size_t i = 0; i < config->events_len && i < ENF_EVENT_SINKS_MAX; i++) {
+        if (config->events[i].type != ENF_SINK_FILE) /* somebody else's socket: it is only connected to */
+            continue;
         folder_of(config->events[i].path, out->events[i], sizeof out->events[i]);
         real_folder_of(config->events[i].path, out->events_real[i]);
     }
@@ -157,7 +160,7 @@ static void give_folder(const struct enf_running *running, const char *path, mod
     if (strcmp(path, paths->socket) == 0)
         folder.names[len++] = last_part(config->control.socket);
     for (size_t i = 0; i < config->events_len && i < ENF_EVENT_SINKS_MAX && len < room; i++) {
-        if (strcmp(path, paths->events[i]) == 0)
+        if (*paths->events[i] && strcmp(path, paths->events[i]) == 0)
             folder.names[len++] = last_part(config->events[i].path);
     }
     if (enf_folder_give(&folder, who->uid, who->gid) == 1 && who->uid != 0)
@@ -176,8 +179,10 @@ static void give_folders(const struct enf_running *running, const struct paths *
     if (only_state)
         return;
     give_folder(running, paths->socket, 0755, paths, who);
-    for (size_t i = 0; i < config->events_len && i < ENF_EVENT_SINKS_MAX; i++)
-        give_folder(running, paths->events[i], 0750, paths, who);
+    for (size_t i = 0; i < config->events_len && i < ENF_EVENT_SINKS_MAX; i++) {
+        if (*paths->events[i])
+            give_folder(running, paths->events[i], 0750, paths, who);
+    }
 }
 
 /* --- rights ------------------------------------------------------------------------------------------------
@@ -258,6 +263,8 @@ static int lock_files(const struct enf_running *running, const struct paths *pat
     (void)open("/proc/sys/net", O_PATH | O_CLOEXEC);
 
     for (size_t i = 0; i < config->events_len && i < ENF_EVENT_SINKS_MAX; i++) {
+        if (!*paths->events[i])
+            continue;
         rules[len++] = (struct enf_landlock_rule){paths->events[i], ENF_LANDLOCK_WRITE};
         rules[len++] = (struct enf_landlock_rule){paths->events_real[i], ENF_LANDLOCK_WRITE};
     }
@@ -297,7 +304,8 @@ int enf_privileges_drop(const struct enf_running *running, const struct enf_priv
     }
     if (err == 0) {
         int landlock = lock_files(running, paths);
-        int seccomp = enf_seccomp_apply(ENF_SECCOMP_CONTROL);
+        int seccomp = enf_seccomp_apply(enf_sinks_need_network(running->config) ? ENF_SECCOMP_CONTROL_NET
+                                                                                : ENF_SECCOMP_CONTROL);
         if (seccomp < 0 && seccomp != -ENOTSUP)
             enf_log_line("start", "system calls are not filtered, the kernel refused: %s",
                          strerror(-seccomp));

@@ -302,9 +302,21 @@ static int memory(scmp_filter_ctx ctx, enum enf_seccomp_role role)
     for (int i = 0; err == 0 && i < 2; i++) {
         const char *name = i == 0 ? "mmap" : "mmap2";
         err = one(ctx, SCMP_ACT_ALLOW, name, HAS(2, PROT_EXEC, 0));
-        if (err == 0 && role == ENF_SECCOMP_CONTROL)
+        if (err == 0 && role != ENF_SECCOMP_WORKER)
             err = two(ctx, SCMP_ACT_ALLOW, name, HAS(2, PROT_EXEC, PROT_EXEC), HAS(3, MAP_ANONYMOUS, 0));
     }
+    return err;
+}
+
+/* TCP and UDP, never raw. */
+static int network(scmp_filter_ctx ctx)
+{
+    static const uint32_t families[] = {AF_INET, AF_INET6}, types[] = {SOCK_STREAM, SOCK_DGRAM};
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < 4; i++)
+        err = two(ctx, SCMP_ACT_ALLOW, "socket", IS_32(0, families[i / 2]),
+                  HAS(1, (uint32_t) ~(SOCK_CLOEXEC | SOCK_NONBLOCK), types[i % 2]));
     return err;
 }
 
@@ -321,6 +333,8 @@ static int sockets(scmp_filter_ctx ctx, enum enf_seccomp_role role)
         err = two(ctx, SCMP_ACT_ALLOW, "socket", IS_32(0, AF_NETLINK), IS_32(2, NETLINK_NETFILTER));
     if (err == 0)
         err = two(ctx, SCMP_ACT_ALLOW, "socket", IS_32(0, AF_NETLINK), IS_32(2, NETLINK_ROUTE));
+    if (err == 0 && role == ENF_SECCOMP_CONTROL_NET)
+        err = network(ctx);
     return err;
 }
 
@@ -330,7 +344,7 @@ static int ioctls(scmp_filter_ctx ctx, enum enf_seccomp_role role)
                                             FIONREAD, FIOCLEX, SIOCGIFINDEX};
     int err = one(ctx, SCMP_ACT_ALLOW, "ioctl", IS_32(1, SIOCGIFNAME));
 
-    for (size_t i = 0; err == 0 && role == ENF_SECCOMP_CONTROL && i < LEN(control); i++)
+    for (size_t i = 0; err == 0 && role != ENF_SECCOMP_WORKER && i < LEN(control); i++)
         err = one(ctx, SCMP_ACT_ALLOW, "ioctl", IS_32(1, (uint32_t)control[i]));
     return err;
 }
@@ -341,17 +355,17 @@ static int threads(scmp_filter_ctx ctx, enum enf_seccomp_role role)
 {
     int err = one(ctx, SCMP_ACT_KILL_PROCESS, "clone", HAS(0, CLONE_THREAD, 0));
 
-    if (err == 0 && role == ENF_SECCOMP_CONTROL)
+    if (err == 0 && role != ENF_SECCOMP_WORKER)
         err = one(ctx, SCMP_ACT_ALLOW, "clone", HAS(0, CLONE_THREAD, CLONE_THREAD));
     if (err == 0) /* abort(3): itself only */
         err = one(ctx, SCMP_ACT_ALLOW, "tgkill", IS_32(0, (uint32_t)getpid()));
     if (err == 0)
         err = one(ctx, SCMP_ACT_ALLOW, "prctl", IS_32(0, PR_SET_NAME));
-    if (err == 0 && role == ENF_SECCOMP_CONTROL)
+    if (err == 0 && role != ENF_SECCOMP_WORKER)
         err = one(ctx, SCMP_ACT_ALLOW, "prctl", IS_32(0, PR_SET_NO_NEW_PRIVS));
-    if (err == 0 && role == ENF_SECCOMP_CONTROL)
+    if (err == 0 && role != ENF_SECCOMP_WORKER)
         err = one(ctx, SCMP_ACT_ALLOW, "prctl", IS_32(0, PR_SET_SECCOMP));
-    if (err == 0 && role == ENF_SECCOMP_CONTROL) /* a look at a limit, not a change */
+    if (err == 0 && role != ENF_SECCOMP_WORKER) /* a look at a limit, not a change */
         err = one(ctx, SCMP_ACT_ALLOW, "prlimit64", IS(2, 0));
     return err;
 }
@@ -365,7 +379,7 @@ static int fill(scmp_filter_ctx ctx, enum enf_seccomp_role role)
         err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (err == 0)
         err = rules(ctx, SCMP_ACT_ALLOW, both, LEN(both));
-    if (err == 0 && role == ENF_SECCOMP_CONTROL)
+    if (err == 0 && role != ENF_SECCOMP_WORKER)
         err = rules(ctx, SCMP_ACT_ALLOW, control_only, LEN(control_only));
     if (err == 0)
         err = rules(ctx, SCMP_ACT_KILL_PROCESS, deadly, LEN(deadly));

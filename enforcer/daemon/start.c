@@ -4,6 +4,7 @@
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/daemon/privileges.h"
+#include "enforcer/daemon/sinks.h"
 #include "enforcer/daemon/supervisor.h"
 #include "enforcer/kernel/ruleset.h"
 
@@ -45,17 +46,14 @@ static int open_hub(struct enf_daemon *d)
                                     .lost = on_lost,
                                     .lost_ctx = d};
     struct enf_hub_sink sinks[ENF_EVENT_SINKS_MAX];
-    size_t len = 0;
 
     snprintf(spool, sizeof spool, "%s/spool", config->state);
     gethostname(hostname, sizeof hostname - 1);
     int err = enf_hub_new(&params, &d->hub);
     if (err < 0)
         return err;
-    for (; len < config->events_len && len < ENF_EVENT_SINKS_MAX; len++)
-        sinks[len] = (struct enf_hub_sink){.path = config->events[len].path};
     /* One that cannot be written to is no reason not to enforce: events wait in its spool. */
-    err = enf_hub_set_sinks(d->hub, sinks, len, true, text, sizeof text);
+    err = enf_hub_set_sinks(d->hub, sinks, enf_sinks_make(config, sinks), true, text, sizeof text);
     if (err < 0)
         enf_log_line("events", "%s", text);
     return 0;

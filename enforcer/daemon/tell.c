@@ -21,6 +21,7 @@ void enf_tell(struct enf_daemon *d, struct enf_event *event)
     }
     /* A sink that fails is the hub's business: it keeps the line and counts. */
     enf_hub_emit(d->hub, enf_clock_steady_ms(), event);
+    enf_sinks_kick(d);
     enf_audit_event(d, event);
     if (d->control)
         enf_control_wake(d->control);

@@ -57,6 +57,8 @@ static const struct enf_event_class classes[] = {
     [ENF_EVENT_COVERAGE_RESTORED] = {"event", {"host"}, {"info"}, INFO, NULL, NULL},
     [ENF_EVENT_REASSIGNED] = {"event", {"configuration"}, {"change"}, INFO, NULL, NULL},
     [ENF_EVENT_CONNECTIONS_CUT] = {"event", {"network"}, {"denied", "end"}, LOW, "outbound", NULL},
+    [ENF_EVENT_HOOK_FAILED] = {"event", {"process"}, {"end"}, MEDIUM, NULL, "hooks"},
+    [ENF_EVENT_HOOK_DROPPED] = {"event", {"process"}, {"info"}, MEDIUM, NULL, "hooks"},
 };
 _Static_assert(ARRAY_LEN(classes) == ENF_EVENT_ACTION_COUNT, "every action has a class");
 

@@ -2,51 +2,24 @@
 /* Numbers events, keeps the latest in a ring, and brings every sink up to date from it. */
 #include "enforcer/sinks/hub.h"
 
+#include "enforcer/sinks/hub_private.h"
 #include "enforcer/sinks/render.h"
-#include "enforcer/sinks/sink.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Lines a sink gets in one go: a backlog after a full disk must not hold up the control thread. */
 #define FLUSH_LINES 256
-#define DRAIN_BYTES (1u << 20) /* of a spool in one go, the same */
+#define DRAIN_BYTES (1u << 20)   /* of a spool in one go, the same */
+#define UNREAD_MAX  (256u << 10) /* what a receiver that reads nothing may hold in its socket: sent again */
 
-struct entry {
-    char *text; /* owned */
-    size_t len;
-    uint64_t sequence;
-    uint64_t time_ms;
-    enum enf_event_action action;
-};
+_Static_assert(ENF_EVENT_ACTION_COUNT <= 64, "a filter has a bit an action");
 
-struct enf_hub {
-    char *run;
-    char *hostname;
-    char *version;
-    enf_hub_listener listener;
-    void *listener_ctx;
-    uint64_t sequence;
-    struct entry *ring; /* ring_cap entries, the oldest at ring_first; sequences ascend */
-    size_t ring_cap;
-    size_t ring_first;
-    size_t ring_len;
-    size_t ring_bytes;
-    size_t ring_bytes_max;
-    char *spool;
-    uint64_t spool_bytes;
-    enf_hub_lost_fn lost;
-    void *lost_ctx;
-    struct enf_sink sinks[ENF_HUB_SINKS_MAX];
-    size_t sinks_len;
-    uint64_t written_before; /* by sinks that are gone */
-    uint64_t lost_before;    /* the same, and events that were not rendered */
-};
-
-static struct entry *entry_at(const struct enf_hub *hub, size_t index)
+static struct enf_hub_entry *entry_at(const struct enf_hub *hub, size_t index)
 {
     return &hub->ring[(hub->ring_first + index) % hub->ring_cap];
 }
@@ -104,43 +77,112 @@ static size_t find(const struct enf_hub *hub, uint64_t sequence)
     return low;
 }
 
+static void clear_entry(struct enf_hub *hub, struct enf_hub_entry *entry)
+{
+    hub->ring_bytes -= entry->len + entry->cef_len;
+    free(entry->text);
+    free(entry->cef);
+    free(entry->head);
+    *entry = (struct enf_hub_entry){0};
+}
+
 /* Drops the oldest line; sinks that have not got it lose it. */
 static void drop_oldest(struct enf_hub *hub)
 {
-    struct entry *oldest = entry_at(hub, 0);
+    struct enf_hub_entry *oldest = entry_at(hub, 0);
 
-    for (size_t i = 0; i < hub->sinks_len; i++)
-        if (hub->sinks[i].next <= oldest->sequence)
-            enf_sink_miss(&hub->sinks[i], oldest->sequence);
-    hub->ring_bytes -= oldest->len;
-    free(oldest->text);
-    *oldest = (struct entry){0};
+    for (size_t i = 0; i < hub->sinks_len; i++) {
+        struct enf_sink *sink = &hub->sinks[i];
+
+        if (sink->next <= oldest->sequence && enf_sink_wants(sink, oldest->action, oldest->severity))
+            enf_sink_miss(sink, oldest->sequence);
+        else if (sink->next <= oldest->sequence)
+            sink->next = oldest->sequence + 1;
+        if (sink->kept <= oldest->sequence)
+            sink->kept = oldest->sequence + 1;
+    }
+    clear_entry(hub, oldest);
     hub->ring_first = (hub->ring_first + 1) % hub->ring_cap;
     hub->ring_len--;
 }
 
-/* Takes the text. The newest line is kept whatever its size. */
-static void remember(struct enf_hub *hub, const struct enf_event *event, char *text, size_t len)
+/* Takes the texts of the entry. The newest line is kept whatever its size. */
+static void remember(struct enf_hub *hub, const struct enf_hub_entry *entry)
 {
+    size_t bytes = entry->len + entry->cef_len;
+
     while (hub->ring_len > 0 &&
-           (hub->ring_len == hub->ring_cap || hub->ring_bytes + len > hub->ring_bytes_max))
+           (hub->ring_len == hub->ring_cap || hub->ring_bytes + bytes > hub->ring_bytes_max))
         drop_oldest(hub);
-    *entry_at(hub, hub->ring_len) = (struct entry){text, len, event->sequence, event->time_ms, event->action};
+    *entry_at(hub, hub->ring_len) = *entry;
     hub->ring_len++;
-    hub->ring_bytes += len;
+    hub->ring_bytes += bytes;
+}
+
+/* The sink has, or wants not, what is before sequence. */
+static void advance(struct enf_sink *sink, uint64_t sequence, bool sent)
+{
+    bool clean = sink->kept == sink->next;
+
+    sink->next = sequence;
+    if (!enf_sink_holds(sink) || (!sent && clean))
+        sink->kept = sequence;
 }
 
 /* Puts what the sink cannot take now from memory to the disk, as far as the disk takes it: a crash loses none
- * of that. */
+ * of that. What was sent and may have to be sent again goes before it. */
 static void spool_up(struct enf_hub *hub, struct enf_sink *sink)
 {
-    for (size_t index = find(hub, sink->next); index < hub->ring_len; index++) {
-        const struct entry *entry = entry_at(hub, index);
+    for (size_t index = find(hub, sink->kept); index < hub->ring_len; index++) {
+        const struct enf_hub_entry *entry = entry_at(hub, index);
+        const char *line;
+        size_t len;
 
-        if (enf_spool_put(&sink->spool, entry->text, entry->len) != 0)
-            return;
-        sink->next = entry->sequence + 1;
+        if (enf_sink_wants(sink, entry->action, entry->severity)) {
+            if (enf_hub_dress(hub, sink, entry, &line, &len) != 0 ||
+                enf_spool_put(&sink->spool, line, len) != 0)
+                return;
+            sink->floor = 0;
+            if (entry->sequence < sink->next)
+                enf_spool_put_taken(&sink->spool);
+        }
+        sink->kept = entry->sequence + 1;
+        if (sink->next < sink->kept)
+            sink->next = sink->kept;
     }
+}
+
+/* The receiver reset the connection: it may have held, unread, what it had acknowledged long ago. */
+static void go_back(struct enf_hub *hub, struct enf_sink *sink)
+{
+    size_t index = find(hub, sink->next);
+    size_t bytes = 0;
+
+    sink->channel.reset = false;
+    if (sink->type != ENF_HUB_SYSLOG_TCP || sink->floor == 0 || sink->spool.lines > 0)
+        return;
+    while (index > 0 && bytes < UNREAD_MAX && entry_at(hub, index - 1)->sequence >= sink->floor)
+        bytes += entry_at(hub, --index)->len;
+    if (index < hub->ring_len)
+        sink->next = sink->kept = entry_at(hub, index)->sequence;
+}
+
+/* 0, or what enf_sink_write said. */
+static int send_entry(struct enf_hub *hub, struct enf_sink *sink, const struct enf_hub_entry *entry,
+                      uint64_t now_ms)
+{
+    const char *line;
+    size_t len;
+    int err = enf_hub_dress(hub, sink, entry, &line, &len);
+
+    if (!err)
+        err = enf_sink_write(sink, now_ms, line, len);
+    if (err)
+        return err;
+    if (sink->floor == 0)
+        sink->floor = entry->sequence;
+    advance(sink, entry->sequence + 1, true);
+    return 0;
 }
 
 /* Brings the sink up to date: first the spool, then memory. */
@@ -148,21 +190,25 @@ static void flush(struct enf_hub *hub, struct enf_sink *sink, uint64_t now_ms, s
                   size_t bytes_max)
 {
     int more = -EAGAIN;
-    size_t index;
+    size_t index, n = 0;
 
     if (enf_sink_is_due(sink, now_ms)) {
         if (enf_file_removed(&sink->file))
             (void)enf_file_open(&sink->file);
         more = enf_sink_drain(sink, now_ms, bytes_max);
     }
-    index = find(hub, sink->next);
-    for (size_t n = 0; !more && n < lines_max && index < hub->ring_len; n++, index++) {
-        const struct entry *entry = entry_at(hub, index);
+    for (index = find(hub, sink->next); !more && n < lines_max && index < hub->ring_len; index++) {
+        const struct enf_hub_entry *entry = entry_at(hub, index);
 
-        more = enf_sink_write(sink, now_ms, entry->text, entry->len);
-        if (!more)
-            sink->next = entry->sequence + 1;
+        if (enf_sink_wants(sink, entry->action, entry->severity)) {
+            more = send_entry(hub, sink, entry, now_ms);
+            n++;
+        } else {
+            advance(sink, entry->sequence + 1, false);
+        }
     }
+    if (sink->channel.reset)
+        go_back(hub, sink);
     if (more)
         spool_up(hub, sink);
 }
@@ -174,12 +220,14 @@ void enf_hub_free(struct enf_hub **hub)
     if (!h)
         return;
     for (size_t i = 0; i < h->sinks_len; i++) {
-        flush(h, &h->sinks[i], UINT64_MAX - ENF_HUB_RETRY_MS, h->ring_len, SIZE_MAX);
+        flush(h, &h->sinks[i], UINT64_MAX / 2, h->ring_len, SIZE_MAX);
+        enf_sink_finish(&h->sinks[i]);
         spool_up(h, &h->sinks[i]);
         enf_sink_clear(&h->sinks[i]);
     }
     for (size_t i = 0; i < h->ring_len; i++)
-        free(entry_at(h, i)->text);
+        clear_entry(h, entry_at(h, i));
+    free(h->scratch);
     free(h->ring);
     free(h->spool);
     free(h->run);
@@ -189,140 +237,43 @@ void enf_hub_free(struct enf_hub **hub)
     *hub = NULL;
 }
 
-static struct enf_sink *find_sink(struct enf_hub *hub, const char *path)
+static struct enf_hub_line line_of(const struct enf_hub_entry *entry)
 {
-    for (size_t i = 0; i < hub->sinks_len; i++)
-        if (strcmp(hub->sinks[i].file.path, path) == 0)
-            return &hub->sinks[i];
-    return NULL;
+    return (struct enf_hub_line){entry->sequence, entry->time_ms, entry->action,
+                                 entry->severity, entry->text,    entry->len};
 }
 
-static void explain(char *error, size_t error_len, const char *path, int err)
+/* As JSON, and as what else the sinks want. */
+static int render(const struct enf_hub *hub, const struct enf_event *event, struct enf_hub_entry *entry)
 {
-    if (error_len > 0)
-        snprintf(error, error_len, "%s: cannot be opened for events: %s", path, strerror(-err));
-}
+    const struct enf_render_origin origin = {hub->run, hub->hostname, hub->version};
+    int err = enf_event_render(event, &origin, &entry->text, &entry->len);
 
-/* True where an earlier row names the same file: it is written to once. */
-static bool is_repeated(const struct enf_hub_sink *sinks, size_t index)
-{
-    for (size_t i = 0; i < index; i++)
-        if (strcmp(sinks[i].path, sinks[index].path) == 0)
-            return true;
-    return false;
-}
-
-/* What set_sinks makes before anything changes. */
-struct wanted {
-    struct enf_sink sinks[ENF_HUB_SINKS_MAX];
-    struct enf_sink *kept[ENF_HUB_SINKS_MAX]; /* where the hub has it already; NULL: it is new */
-    size_t len;
-};
-
-static void wanted_clear(struct wanted *wanted)
-{
-    for (size_t i = 0; i < wanted->len; i++)
-        if (!wanted->kept[i])
-            enf_sink_clear(&wanted->sinks[i]);
-    wanted->len = 0;
-}
-
-/* A new sink gets the events from now on, and what an earlier process spooled for it. */
-static int open_sink(struct enf_hub *hub, const char *path, struct enf_sink *out)
-{
-    int err = enf_sink_init(path, hub->spool, hub->spool_bytes, out);
-
-    if (err)
-        return err;
-    out->next = hub->sequence + 1;
-    return enf_file_open(&out->file);
-}
-
-static int open_wanted(struct enf_hub *hub, const struct enf_hub_sink *sinks, size_t sinks_len,
-                       bool broken_too, struct wanted *wanted, char *error, size_t error_len)
-{
-    int first = 0;
-
-    for (size_t i = 0; i < sinks_len; i++) {
-        struct enf_sink *sink = &wanted->sinks[wanted->len];
-        int err = 0;
-
-        if (is_repeated(sinks, i))
-            continue;
-        wanted->kept[wanted->len] = find_sink(hub, sinks[i].path);
-        if (!wanted->kept[wanted->len]) {
-            *sink = (struct enf_sink){.file = {.fd = -1}, .spool = {.fd = -1}};
-            err = open_sink(hub, sinks[i].path, sink);
-        }
-        wanted->len++;
-        if (err && !first)
-            explain(error, error_len, sinks[i].path, err);
-        if (err && !first)
-            first = err;
-        if (err && (!broken_too || !sink->file.path)) {
-            wanted_clear(wanted);
-            return err;
-        }
-    }
-    return first;
-}
-
-/* It is wanted no more: nobody will take what waits for it. */
-static void retire(struct enf_hub *hub, struct enf_sink *sink)
-{
-    hub->written_before += sink->written;
-    hub->lost_before += sink->lost + sink->spool.lines;
-    enf_spool_discard(&sink->spool);
-    enf_sink_clear(sink);
-}
-
-int enf_hub_set_sinks(struct enf_hub *hub, const struct enf_hub_sink *sinks, size_t sinks_len,
-                      bool broken_too, char *error, size_t error_len)
-{
-    struct wanted wanted = {.len = 0};
-    int err;
-
-    if (sinks_len > ENF_HUB_SINKS_MAX) {
-        if (error_len > 0)
-            snprintf(error, error_len, "more than %d event sinks", ENF_HUB_SINKS_MAX);
-        return -E2BIG;
-    }
-    err = open_wanted(hub, sinks, sinks_len, broken_too, &wanted, error, error_len);
-    if (err && wanted.len == 0)
-        return err;
-    for (size_t i = 0; i < wanted.len; i++) {
-        if (!wanted.kept[i])
-            continue;
-        wanted.sinks[i] = *wanted.kept[i];
-        *wanted.kept[i] = (struct enf_sink){.file = {.fd = -1}, .spool = {.fd = -1}};
-    }
-    for (size_t i = 0; i < hub->sinks_len; i++)
-        if (hub->sinks[i].file.path)
-            retire(hub, &hub->sinks[i]);
-    memcpy(hub->sinks, wanted.sinks, wanted.len * sizeof(*wanted.sinks));
-    hub->sinks_len = wanted.len;
+    if (!err && enf_hub_wants_format(hub, ENF_HUB_CEF))
+        err = enf_event_render_cef(event, &origin, &entry->cef, &entry->cef_len);
+    if (!err && enf_hub_wants_syslog(hub))
+        err = enf_event_render_syslog(event, &origin, (int)getpid(), &entry->head);
+    if (!err)
+        return 0;
+    free(entry->text);
+    free(entry->cef);
     return err;
-}
-
-static struct enf_hub_line line_of(const struct entry *entry)
-{
-    return (struct enf_hub_line){entry->sequence, entry->time_ms, entry->action, entry->text, entry->len};
 }
 
 int enf_hub_emit(struct enf_hub *hub, uint64_t now_ms, struct enf_event *event)
 {
-    const struct enf_render_origin origin = {hub->run, hub->hostname, hub->version};
-    char *text = NULL;
-    size_t len = 0;
+    const struct enf_event_class *class = enf_event_classify(event->action);
+    struct enf_hub_entry entry = {.time_ms = event->time_ms, .action = event->action};
     int err;
 
-    event->sequence = ++hub->sequence;
-    err = enf_event_render(event, &origin, &text, &len);
+    event->sequence = entry.sequence = ++hub->sequence;
+    entry.severity = class ? class->severity : 0;
+    err = render(hub, event, &entry);
     if (err) {
         hub->lost_before++;
         return err;
     }
-    remember(hub, event, text, len);
+    remember(hub, &entry);
     for (size_t i = 0; i < hub->sinks_len; i++)
         flush(hub, &hub->sinks[i], now_ms, FLUSH_LINES, DRAIN_BYTES);
     if (hub->listener) {
@@ -336,7 +287,7 @@ int enf_hub_emit(struct enf_hub *hub, uint64_t now_ms, struct enf_event *event)
 /* Tells a gap soon after it began, and whole when it is over: the sink takes lines again. */
 static void tell_gap(struct enf_hub *hub, struct enf_sink *sink)
 {
-    bool over = !sink->file.error && enf_spool_is_empty(&sink->spool);
+    bool over = !enf_sink_error(sink) && enf_spool_is_empty(&sink->spool);
     bool due = sink->gap.count > 0 && (over || !sink->gap.told);
 
     if (!due || !hub->lost)
@@ -345,7 +296,7 @@ static void tell_gap(struct enf_hub *hub, struct enf_sink *sink)
     uint64_t first = sink->gap.first, last = sink->gap.last, count = sink->gap.count;
     if (over)
         memset(&sink->gap, 0, sizeof(sink->gap));
-    hub->lost(hub->lost_ctx, sink->file.path, first, last, count, over);
+    hub->lost(hub->lost_ctx, sink->name, first, last, count, over);
 }
 
 void enf_hub_tick(struct enf_hub *hub, uint64_t now_ms)
@@ -353,25 +304,41 @@ void enf_hub_tick(struct enf_hub *hub, uint64_t now_ms)
     for (size_t i = 0; i < hub->sinks_len; i++) {
         if (enf_file_moved(&hub->sinks[i].file))
             (void)enf_file_open(&hub->sinks[i].file); /* where that fails, the old file is better than none */
+        enf_sink_settle(&hub->sinks[i], now_ms);
         flush(hub, &hub->sinks[i], now_ms, FLUSH_LINES, DRAIN_BYTES);
     }
     for (size_t i = 0; i < hub->sinks_len; i++)
         tell_gap(hub, &hub->sinks[i]);
 }
 
-int enf_hub_reopen(struct enf_hub *hub, char *error, size_t error_len)
+static bool is_busy(const struct enf_sink *sink)
 {
-    int first = 0;
+    return sink->type != ENF_HUB_FILE && sink->error == EAGAIN;
+}
+
+bool enf_hub_is_busy(const struct enf_hub *hub)
+{
+    for (size_t i = 0; i < hub->sinks_len; i++)
+        if (is_busy(&hub->sinks[i]))
+            return true;
+    return false;
+}
+
+size_t enf_hub_pump(struct enf_hub *hub, uint64_t now_ms)
+{
+    uint64_t sent = 0;
 
     for (size_t i = 0; i < hub->sinks_len; i++) {
-        int err = enf_file_open(&hub->sinks[i].file);
+        struct enf_sink *sink = &hub->sinks[i];
+        uint64_t before = sink->written;
 
-        if (err && !first) {
-            first = err;
-            explain(error, error_len, hub->sinks[i].file.path, err);
-        }
+        if (!is_busy(sink))
+            continue;
+        sink->error = 0; /* set again where there is still no room; else there is nothing more to send */
+        flush(hub, sink, now_ms, FLUSH_LINES, DRAIN_BYTES);
+        sent += sink->written - before;
     }
-    return first;
+    return (size_t)sent;
 }
 
 int enf_hub_next(const struct enf_hub *hub, uint64_t sequence, struct enf_hub_line *out)
@@ -393,6 +360,16 @@ uint64_t enf_hub_since(const struct enf_hub *hub, uint64_t since_ms)
     return hub->sequence + 1;
 }
 
+/* Lines that the sink has still to get: on disk, and in memory as far as it wants them. */
+static uint64_t waiting(const struct enf_hub *hub, const struct enf_sink *sink)
+{
+    uint64_t lines = sink->spool.lines - sink->spool.held;
+
+    for (size_t i = find(hub, sink->next); i < hub->ring_len; i++)
+        lines += enf_sink_wants(sink, entry_at(hub, i)->action, entry_at(hub, i)->severity);
+    return lines;
+}
+
 void enf_hub_stats(const struct enf_hub *hub, struct enf_hub_stats *out)
 {
     struct enf_hub_stats stats = {
@@ -406,8 +383,8 @@ void enf_hub_stats(const struct enf_hub *hub, struct enf_hub_stats *out)
     for (size_t i = 0; i < hub->sinks_len; i++) {
         stats.written += hub->sinks[i].written;
         stats.lost += hub->sinks[i].lost;
-        stats.spooled += hub->sinks[i].spool.lines;
-        stats.waiting += hub->sinks[i].spool.lines + hub->ring_len - find(hub, hub->sinks[i].next);
+        stats.spooled += hub->sinks[i].spool.lines - hub->sinks[i].spool.held;
+        stats.waiting += waiting(hub, &hub->sinks[i]);
     }
     *out = stats;
 }
@@ -420,12 +397,13 @@ int enf_hub_sink_stats(const struct enf_hub *hub, size_t index, struct enf_hub_s
         return -ENOENT;
     sink = &hub->sinks[index];
     *out = (struct enf_hub_sink_stats){
-        .path = sink->file.path,
+        .path = sink->name,
         .written = sink->written,
         .lost = sink->lost,
-        .spooled = sink->spool.lines,
-        .failures = sink->file.failures,
-        .error = sink->file.error,
+        .waiting = waiting(hub, sink),
+        .spooled = sink->spool.lines - sink->spool.held,
+        .failures = enf_sink_failures(sink),
+        .error = enf_sink_error(sink),
     };
     return 0;
 }

@@ -57,7 +57,8 @@ static void forget(struct enf_spool *spool)
     spool->fd = -1;
     spool->buf = NULL;
     spool->buf_len = spool->buf_at = 0;
-    spool->head = spool->tail = spool->lines = 0;
+    spool->head = spool->at = spool->mark = spool->tail = 0;
+    spool->lines = spool->held = spool->mark_held = 0;
 }
 
 /* Counts the lines, and cuts off the half one that a crash left at the end. */
@@ -80,6 +81,7 @@ static int scan(struct enf_spool *spool, uint64_t size)
         at += (uint64_t)n;
     }
     free(buf);
+    spool->at = spool->mark = spool->head;
     spool->tail = end;
     return end < size && ftruncate(spool->fd, (off_t)end) < 0 ? -errno : 0;
 }
@@ -102,7 +104,7 @@ int enf_spool_open(const char *directory, const char *name, uint64_t max, struct
         unlink(spool.path);
         forget(&spool);
     }
-    if (spool.fd >= 0 && enf_spool_is_empty(&spool))
+    if (spool.fd >= 0 && spool.head == spool.tail)
         enf_spool_discard(&spool);
     *out = spool;
     return 0;
@@ -156,7 +158,7 @@ static int begin(struct enf_spool *spool)
         enf_spool_discard(spool);
         return err;
     }
-    spool->head = spool->tail = HEADER_LEN;
+    spool->head = spool->at = spool->mark = spool->tail = HEADER_LEN;
     return 0;
 }
 
@@ -179,9 +181,13 @@ static void compact(struct enf_spool *spool)
         to += n > 0 ? (uint64_t)n : 0;
     }
     if (good && rename(fresh, spool->path) == 0) {
+        uint64_t gone = spool->head - HEADER_LEN;
+
         close(spool->fd);
         spool->fd = fd;
         spool->head = HEADER_LEN;
+        spool->at -= gone;
+        spool->mark -= gone;
         spool->tail = to;
     } else if (fd >= 0) {
         close(fd);
@@ -214,11 +220,18 @@ int enf_spool_put(struct enf_spool *spool, const char *line, size_t len)
         return 0;
     }
     err = n < 0 ? -errno : -ENOSPC;
-    if (enf_spool_is_empty(spool))
+    if (spool->head == spool->tail)
         enf_spool_discard(spool);
     else if (n > 0 && ftruncate(spool->fd, (off_t)spool->tail) < 0)
         return err; /* the next line is written over it, and a crash cuts it off */
     return err;
+}
+
+void enf_spool_put_taken(struct enf_spool *spool)
+{
+    spool->at = spool->tail;
+    spool->held = spool->lines;
+    spool->buf_len = spool->buf_at = 0;
 }
 
 /* Reads on behind what the buffer has: 1, 0 where there is nothing or no line of ours, -ENOMEM. */
@@ -235,15 +248,15 @@ static int fill(struct enf_spool *spool)
         memmove(spool->buf, spool->buf + spool->buf_at, have);
     spool->buf_at = 0;
     spool->buf_len = have;
-    if (want > spool->tail - spool->head - have)
-        want = (size_t)(spool->tail - spool->head - have);
+    if (want > spool->tail - spool->at - have)
+        want = (size_t)(spool->tail - spool->at - have);
     if (want == 0)
         return 0;
     buf = realloc(spool->buf, have + want);
     if (!buf)
         return -ENOMEM;
     spool->buf = buf;
-    n = pread(spool->fd, buf + have, want, (off_t)(spool->head + have));
+    n = pread(spool->fd, buf + have, want, (off_t)(spool->at + have));
     if (n <= 0)
         return 0;
     spool->buf_len += (size_t)n;
@@ -279,10 +292,37 @@ void enf_spool_drop(struct enf_spool *spool)
     if (enf_spool_first(spool, &line, &len) != 1)
         return;
     spool->buf_at += len;
-    spool->head += len;
-    spool->lines -= spool->lines > 0;
-    if (enf_spool_is_empty(spool))
+    spool->at += len;
+    spool->held++;
+    if (spool->hold)
+        return;
+    enf_spool_mark(spool);
+    enf_spool_confirm(spool);
+}
+
+void enf_spool_mark(struct enf_spool *spool)
+{
+    spool->mark = spool->at;
+    spool->mark_held = spool->held;
+}
+
+void enf_spool_confirm(struct enf_spool *spool)
+{
+    if (spool->fd < 0)
+        return;
+    spool->head = spool->mark;
+    spool->lines -= spool->mark_held < spool->lines ? spool->mark_held : spool->lines;
+    spool->held -= spool->mark_held;
+    spool->mark_held = 0;
+    if (spool->head == spool->tail)
         enf_spool_discard(spool);
+}
+
+void enf_spool_rewind(struct enf_spool *spool)
+{
+    spool->at = spool->mark = spool->head;
+    spool->held = spool->mark_held = 0;
+    spool->buf_len = spool->buf_at = 0;
 }
 
 void enf_spool_sync(struct enf_spool *spool)

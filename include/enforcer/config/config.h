@@ -25,6 +25,8 @@
 #define ENF_ESCALATION_MAX         16
 #define ENF_WORKERS_MAX            16 /* bound of queue.count */
 #define ENF_EVENT_SINKS_MAX        16
+#define ENF_HOOKS_MAX              16
+#define ENF_HOOK_WORDS_MAX         16       /* the program and its arguments */
 #define ENF_CONFIG_SUBSCRIBERS_MAX 20000000 /* bound of detector.max_subscribers */
 #define ENF_QUARANTINE_MAX         1900000 /* bound of quarantine.max_entries: a kernel set holds 2,000,000 */
 #define ENF_PATH_LEN               256
@@ -72,11 +74,47 @@ struct enf_principal {
     bool group;
 };
 
+enum enf_sink_type {
+    ENF_SINK_FILE,
+    ENF_SINK_SYSLOG,
+    ENF_SINK_UNIX,
+};
+
+enum enf_transport {
+    ENF_TRANSPORT_LOCAL,
+    ENF_TRANSPORT_UDP,
+    ENF_TRANSPORT_TCP,
+};
+
+enum enf_format {
+    ENF_FORMAT_ECS,
+    ENF_FORMAT_CEF,
+};
+
 struct enf_event_sink {
-    enum {
-        ENF_SINK_FILE,
-    } type;
-    char path[ENF_PATH_LEN];
+    enum enf_sink_type type;
+    enum enf_transport transport; /* of syslog */
+    enum enf_format format;
+    char path[ENF_PATH_LEN]; /* of file, unix, and syslog with transport local */
+    struct enf_addr address; /* of the other transports */
+    uint16_t port;
+    uint8_t facility;  /* of syslog: 0 to 23 */
+    uint64_t actions;  /* a bit an action; 0: all */
+    uint32_t severity; /* at least that; 0: any */
+};
+
+struct enf_hook_word {
+    char text[ENF_PATH_LEN];
+};
+
+/* A program that is run for events. */
+struct enf_hook_config {
+    char name[ENF_NAME_LEN];
+    uint64_t actions; /* a bit an action; 0: all */
+    uint32_t severity;
+    struct enf_hook_word *run; /* the program and its arguments */
+    size_t run_len;
+    uint64_t timeout_ms;
 };
 
 struct enf_prefix_list {
@@ -137,6 +175,13 @@ struct enf_config {
     } control;
     struct enf_event_sink *events;
     size_t events_len;
+    struct enf_hook_config *hooks;
+    size_t hooks_len;
+    struct {
+        char organisation[201]; /* "": no report can be made; 200: XARF's own bound */
+        char contact[255];
+        char domain[254];
+    } report;
     uint64_t aggregate_ms;
     char state[ENF_PATH_LEN];
     void *owned; /* the storage of all arrays above: private to config/ */

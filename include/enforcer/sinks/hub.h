@@ -14,7 +14,9 @@
 #define ENF_HUB_RING_BYTES  (16u << 20) /* … and as many bytes, whatever is reached first; the oldest go */
 #define ENF_HUB_SPOOL_BYTES (64u << 20)
 #define ENF_HUB_SINKS_MAX   16
-#define ENF_HUB_RETRY_MS    1000 /* between attempts on a sink that failed */
+#define ENF_HUB_RETRY_MS                                                                                     \
+    1000 /* between attempts on a sink that failed; a socket: twice as long each time, up to 30 s */
+#define ENF_HUB_SETTLE_MS 5000 /* what a receiver has had for so long, on a connection that lives, it has */
 
 struct enf_hub; /* private to hub.c */
 
@@ -24,7 +26,8 @@ struct enf_hub_line {
     uint64_t sequence;
     uint64_t time_ms;
     enum enf_event_action action;
-    const char *text;
+    unsigned severity;
+    const char *text; /* JSON */
     size_t len;
 };
 
@@ -52,9 +55,29 @@ struct enf_hub_params {
     void *listener_ctx;
 };
 
-/* A file that gets one line an event. */
+enum enf_hub_sink_type {
+    ENF_HUB_FILE,         /* one line an event */
+    ENF_HUB_UNIX,         /* one datagram an event */
+    ENF_HUB_SYSLOG_LOCAL, /* RFC 5424, in datagrams to a Unix socket, */
+    ENF_HUB_SYSLOG_UDP,   /* in datagrams over UDP (RFC 5426), which may be lost, */
+    ENF_HUB_SYSLOG_TCP,   /* or over TCP with octet counting (RFC 6587) */
+};
+
+enum enf_hub_format {
+    ENF_HUB_ECS, /* JSON in the words of ECS */
+    ENF_HUB_CEF, /* ArcSight's Common Event Format */
+};
+
+/* Two are the same sink where type and target (path, or address and port) are. */
 struct enf_hub_sink {
-    const char *path;
+    const char *path; /* of file, unix and syslog-local; must not be NULL there */
+    enum enf_hub_sink_type type;
+    struct enf_addr address; /* of UDP and TCP */
+    uint16_t port;           /* host order */
+    enum enf_hub_format format;
+    unsigned facility; /* of syslog: 0 to 23 */
+    uint64_t actions;  /* 1 << action for each one that is wanted; 0: all */
+    unsigned severity_min;
 };
 
 struct enf_hub_stats {
@@ -69,11 +92,12 @@ struct enf_hub_stats {
 };
 
 struct enf_hub_sink_stats {
-    const char *path; /* valid until the sinks are replaced */
-    uint64_t written;
+    const char *path; /* or another name: "tcp:192.0.2.1:514"; valid until the sinks are replaced */
+    uint64_t written; /* what had to be sent twice counts twice */
     uint64_t lost;
-    uint64_t spooled;  /* lines on disk that wait for it */
-    uint64_t failures; /* attempts to write or open that failed */
+    uint64_t waiting;  /* lines that it has still to get */
+    uint64_t spooled;  /* of these, on disk */
+    uint64_t failures; /* attempts to write, open or send that failed */
     int error;         /* errno of the last attempt, 0 where it succeeded */
 };
 
@@ -83,23 +107,33 @@ int enf_hub_new(const struct enf_hub_params *params, struct enf_hub **out);
  * Accepts NULL content; clears *hub. */
 void enf_hub_free(struct enf_hub **hub);
 
-/* Replaces the sinks; numbering and memory go on. A path that is there already keeps its file and its
- * backlog; a new one gets the events from now on. All or nothing: a file that cannot be opened leaves the old
- * sinks in place, and error (if error_len > 0) says which one and why; with broken_too they become sinks that
- * fail for now, and error names the first. What the spool of a sink that is gone holds is thrown away and
- * counted as lost. Files are made with mode 0640, their folder (one level) with 0750. 0, -E2BIG for more than
- * ENF_HUB_SINKS_MAX, -ENOMEM, or what open() said. */
+/* Replaces the sinks; numbering and memory go on. A target that is there already keeps its file or connection
+ * and its backlog, which stays as it was rendered; a new one gets the events from now on. All or nothing: a
+ * file that cannot be opened, or a kind of socket that the process may not have, leaves the old sinks in
+ * place (that nobody listens does not), and error (if error_len > 0) says which one and why; with broken_too
+ * they become sinks that fail for now, and error names the first. What the spool of a sink that is gone holds
+ * is thrown away and counted as lost. Files are made with mode 0640, their folder (one level) with 0750. 0,
+ * -E2BIG for more than ENF_HUB_SINKS_MAX, -ENOMEM, or what open() said. */
 int enf_hub_set_sinks(struct enf_hub *hub, const struct enf_hub_sink *sinks, size_t sinks_len,
                       bool broken_too, char *error, size_t error_len);
 
 /* Gives event the next sequence (event->sequence), renders and writes it. A sink that fails keeps its place:
  * the line goes into its spool on disk, or waits in memory where that is full, and is written later, in
- * order; what falls out of memory first is counted as lost. Never waits for anything but the file system. 0;
- * -EINVAL or -ENOMEM where it could not be rendered: its number is used up, so that the gap shows. */
+ * order; what falls out of memory first is counted as lost. What was sent to a Unix socket or over TCP is
+ * remembered until the receiver has had it for ENF_HUB_SETTLE_MS; where the connection ends before, it is
+ * sent again, so that lines may come twice but are never missing. Over UDP they may be. Never waits for
+ * anything but the file system. 0; -EINVAL or -ENOMEM where it could not be rendered: its number is used up,
+ * so that the gap shows. */
 int enf_hub_emit(struct enf_hub *hub, uint64_t now_ms, struct enf_event *event);
 
 /* To be called about once a second: retries sinks that failed, reopens files that were moved or removed. */
 void enf_hub_tick(struct enf_hub *hub, uint64_t now_ms);
+
+/* Whether a receiver had no room, or its connection is not made yet, while something waits for it: worth
+ * another look in a few milliseconds. */
+bool enf_hub_is_busy(const struct enf_hub *hub);
+/* Another attempt on those. How many lines were sent. */
+size_t enf_hub_pump(struct enf_hub *hub, uint64_t now_ms);
 
 /* Opens all files anew, for log rotation. A file that cannot be opened is written to under its old name; the
  * first such error is returned, and error says which one and why. */

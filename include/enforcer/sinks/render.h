@@ -35,3 +35,16 @@ const struct enf_event_class *enf_event_classify(enum enf_event_action action);
  * untouched. */
 int enf_event_render(const struct enf_event *event, const struct enf_render_origin *origin, char **out,
                      size_t *out_len);
+
+/* The same as one line of ArcSight's Common Event Format, version 0; the same outputs and errors. Evidence
+ * and destinations are left out, the format has no lists. */
+int enf_event_render_cef(const struct enf_event *event, const struct enf_render_origin *origin, char **out,
+                         size_t *out_len);
+
+/* What stands between the priority and the text of a syslog message (RFC 5424): version, time, hostname,
+ * APP-NAME "enforcerd", pid, the action as MSGID, structured data, a blank. *out is malloced. 0, -EINVAL,
+ * -ENOMEM. */
+int enf_event_render_syslog(const struct enf_event *event, const struct enf_render_origin *origin, int pid,
+                            char **out);
+/* The severity of syslog, 2 (critical) to 6 (informational), for one of struct enf_event_class. */
+unsigned enf_event_syslog_severity(unsigned ecs);

@@ -203,7 +203,7 @@ static const struct row value_rows[] = {
      "1: control.socket: expected an absolute path of at most 107 bytes, found "
      "/23456789" TEN TEN TEN TEN TEN "0...\n"},
     {"event sink", "events: [{type: pipe, path: a}]\n",
-     "1: events[0].type: expected file, found pipe\n"
+     "1: events[0].type: expected file, syslog or unix, found pipe\n"
      "1: events[0].path: expected an absolute path of at most 255 bytes, found a\n"},
 };
 
@@ -269,8 +269,6 @@ static const struct row later_rows[] = {
     {"queues", "queue: {count: 17}\n", "1: queue.count: expected a whole number from 1 to 16, found 17\n"},
     {"queue numbers", "queue: {first: 65535, count: 2}\n",
      "1: queue.first: expected queue.first and the 1 queues behind it to be at most 65535, found 65535\n"},
-    {"sinks", "events: [{type: syslog, address: 192.0.2.1}]\n",
-     "1: events[0].type: not yet supported: syslog (today: file)\n"},
     {"metrics", "metrics: {listen: 127.0.0.1:9825}\n",
      "1: metrics: not yet supported: metrics over HTTP (today: null)\n"},
 };
@@ -372,6 +370,41 @@ static const struct row together_rows[] = {
     {"settings under no address", GROUP "subscribers: {host: {detector: {traps: 5}}}}]\n",
      "1: groups[0].subscribers[host]: expected an address or a prefix, found host\n"
      "1: groups[0].subscribers[host].detector.traps: expected a list of addresses, found 5\n"},
+    {"sinks: what does not fit the type",
+     "events:\n- {type: file, path: /a, transport: udp, address: 192.0.2.1, port: 1, facility: auth}\n"
+     "- {type: unix, port: 2}\n- {type: syslog, address: 192.0.2.1}\n"
+     "- {type: syslog, transport: tcp, path: /a}\n",
+     "2: events[0].transport: expected only with type syslog, found it without\n"
+     "2: events[0].facility: expected only with type syslog, found it without\n"
+     "2: events[0].address: expected only with transport udp or tcp, found it without\n"
+     "2: events[0].port: expected only with transport udp or tcp, found it without\n"
+     "3: events[1].path: expected an absolute path, found no such key\n"
+     "3: events[1].port: expected only with transport udp or tcp, found it without\n"
+     "4: events[2].address: expected only with transport udp or tcp, found it without\n"
+     "5: events[3].path: expected only with transport local, found it without\n"
+     "5: events[3].address: expected the receiver's address, found no such key\n"},
+    {"sinks: values",
+     "events:\n- {type: syslog, transport: tls, facility: mail, format: leef}\n"
+     "- {type: syslog, transport: udp, address: loghost, port: 0}\n"
+     "- {type: file, path: /a, actions: [], severity: 3}\n- {type: file, path: /b, actions: [quarantined, "
+     "x]}\n",
+     "2: events[0].transport: expected local, udp or tcp, found tls\n"
+     "2: events[0].facility: expected daemon, auth, authpriv, local0, local1, local2, local3, local4, "
+     "local5, "
+     "local6 or local7, found mail\n"
+     "2: events[0].format: expected ecs or cef, found leef\n"
+     "3: events[1].address: expected an address, found loghost\n"
+     "3: events[1].port: expected a whole number from 1 to 65535, found 0\n"
+     "4: events[2].actions: expected a list of names of events, found a list\n"
+     "4: events[2].severity: expected info, low, medium, high or critical, found 3\n"
+     "5: events[3].actions[1]: expected the name of an event, like quarantined, found x\n"},
+    {"sinks: one receiver twice",
+     "events:\n- {type: syslog, transport: udp, address: \"2001:db8::1\"}\n"
+     "- {type: syslog, transport: tcp, address: \"2001:db8::1\"}\n"
+     "- {type: syslog, transport: udp, address: \"2001:db8:0::1\", port: 514, format: cef}\n"
+     "- {type: syslog}\n- {type: syslog, path: /dev/log}\n",
+     "4: events[2].address: expected a receiver of its own, found that of events[0]\n"
+     "6: events[4].path: expected a receiver of its own, found that of events[3]\n"},
     {"two sinks, one file", "events:\n- {type: file, path: /a}\n- {type: file, path: /a}\n",
      "3: events[1].path: expected a file of its own, found that of events[0]\n"},
     {"max_subscribers of a group", GROUP "detector: {max_subscribers: 5}}]\n",

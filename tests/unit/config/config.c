@@ -326,6 +326,40 @@ static void test_antispoof(void **state)
 }
 
 /* At the edge of what is refused. */
+static void test_sinks(void **state)
+{
+    static const char text[] =
+        "events:\n"
+        "- {type: syslog}\n"
+        "- {type: syslog, transport: udp, address: \"2001:db8::1\", format: cef, facility: local0}\n"
+        "- {type: unix, path: /run/a, port: 1}\n";
+    struct enf_config *config = NULL;
+    struct enf_config_errors errors;
+
+    (void)state;
+    assert_int_equal(enf_config_parse("f", text, strlen(text), &config, &errors), -EINVAL);
+    assert_int_equal(errors.len, 1);
+    enf_config_errors_clear(&errors);
+    static const char good[] =
+        "events:\n"
+        "- {type: syslog}\n"
+        "- {type: syslog, transport: udp, address: \"2001:db8::1\", format: cef, facility: local0}\n"
+        "- {type: file, path: /a, actions: [released, started], severity: high}\n";
+    assert_int_equal(enf_config_parse("f", good, strlen(good), &config, &errors), 0);
+    assert_int_equal(config->events_len, 3);
+    const struct enf_event_sink *sink = config->events;
+    assert_string_equal(sink[0].path, "/dev/log");
+    assert_int_equal(sink[0].facility, 3);
+    assert_int_equal(sink[0].actions, 0);
+    assert_int_equal(sink[1].port, 514);
+    assert_int_equal(sink[1].address.family, ENF_FAMILY_V6);
+    assert_int_equal(sink[1].format, ENF_FORMAT_CEF);
+    assert_int_equal(sink[1].facility, 16);
+    assert_true(sink[2].actions == (UINT64_C(1) << ENF_EVENT_RELEASED | UINT64_C(1) << ENF_EVENT_STARTED));
+    assert_int_equal(sink[2].severity, 73);
+    enf_config_free(&config);
+}
+
 static void test_accepted(void **state)
 {
     /* NOLINTBEGIN(bugprone-suspicious-missing-comma): long rows */
@@ -333,6 +367,11 @@ static void test_accepted(void **state)
         "\xef\xbb\xbfmode: observe\r\nqueue: {first: 65535}\r\n",
         "mode: \"observe\"",
         "events: []",
+        "events: [{type: syslog}, {type: syslog, path: /run/log, format: cef}, {type: syslog, transport: "
+        "udp, "
+        "address: 192.0.2.1, port: 1}, {type: syslog, transport: udp, address: 192.0.2.1, port: 65535}, "
+        "{type: syslog, transport: tcp, address: 'fe80::1', facility: local7, severity: critical}, "
+        "{type: unix, path: /run/log, actions: [quarantined, released]}]",
         "control: {admins: [], viewers: [noc, \"@noc\", 'DOM\\user', machine$]}",
         "control: {socket: /23456789" TEN TEN TEN TEN TEN TEN TEN TEN TEN "01234567}" /* 107 bytes */,
         "interfaces: {subscriber: [\"c*\", a1234567890123*, b12345678901234]}",
@@ -491,8 +530,9 @@ int main(void)
         cmocka_unit_test(test_defaults),   cmocka_unit_test(test_group_defaults),
         cmocka_unit_test(test_example),    cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_escalation), cmocka_unit_test(test_antispoof),
-        cmocka_unit_test(test_accepted),   cmocka_unit_test(test_sequential),
-        cmocka_unit_test(test_large),      cmocka_unit_test(test_documented),
+        cmocka_unit_test(test_sinks),      cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_sequential), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

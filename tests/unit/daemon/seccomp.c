@@ -154,6 +154,11 @@ static int call_inet_socket(void)
     return done(socket(AF_INET, SOCK_STREAM, 0));
 }
 
+static int call_inet_raw(void)
+{
+    return done(socket(AF_INET, SOCK_RAW, 1));
+}
+
 static int call_inet6_socket(void)
 {
     return done(socket(AF_INET6, SOCK_DGRAM, 0));
@@ -320,6 +325,7 @@ static const struct row {
     {"memory becomes code", call_make_code, EACCES, EACCES},
     {"socket: packet", call_packet_socket, ENOSYS, ENOSYS},
     {"socket: IPv4", call_inet_socket, ENOSYS, ENOSYS},
+    {"socket: IPv4, raw", call_inet_raw, ENOSYS, ENOSYS},
     {"socket: IPv6", call_inet6_socket, ENOSYS, ENOSYS},
     {"socket: audit", call_audit_socket, ENOSYS, ENOSYS},
     {"socket: netfilter", call_netfilter_socket, 0, ENOSYS},
@@ -377,6 +383,22 @@ static void test_control(void **state)
     test_table(ENF_SECCOMP_CONTROL);
 }
 
+/* With a sink on another machine: TCP and UDP as well, and nothing else. */
+static void test_control_net(void **state)
+{
+    int by = 0;
+
+    (void)state;
+    assert_int_equal(outcome(ENF_SECCOMP_CONTROL_NET, call_inet_socket, &by), 0);
+    assert_int_equal(outcome(ENF_SECCOMP_CONTROL_NET, call_inet6_socket, &by), 0);
+    assert_int_equal(outcome(ENF_SECCOMP_CONTROL_NET, call_inet_raw, &by), ENOSYS);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (table[i].call == call_inet_socket || table[i].call == call_inet6_socket)
+            continue;
+        assert_int_equal(outcome(ENF_SECCOMP_CONTROL_NET, table[i].call, &by), table[i].control);
+    }
+}
+
 static void test_worker(void **state)
 {
     (void)state;
@@ -420,10 +442,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_control),
-        cmocka_unit_test(test_worker),
-        cmocka_unit_test(test_abort),
-        cmocka_unit_test(test_no_new_privs),
+        cmocka_unit_test(test_control), cmocka_unit_test(test_control_net),  cmocka_unit_test(test_worker),
+        cmocka_unit_test(test_abort),   cmocka_unit_test(test_no_new_privs),
     };
 
     if (!ENF_CONFINE) {
