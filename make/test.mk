@@ -51,7 +51,9 @@ $(BUILD)/bin/%: $(BUILD)/obj/tests/fuzz/%.o $(call rooms_libs,$(FUZZ_ROOMS))
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=address,undefined,fuzzer -o $@ $(filter %.o,$^) \
-	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call rooms_ldlibs,$(FUZZ_ROOMS)) -lpcap
+	  -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call rooms_ldlibs,$(FUZZ_ROOMS)) $(LIBS_tools)
+# The readers of captures belong to a tool, so they are in no room's library.
+$(BUILD)/bin/capture: $(filter-out %/main.o,$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/enforcer-replay/*.c)))
 fuzz: fuzz-build
 	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz
 

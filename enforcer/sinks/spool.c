@@ -98,9 +98,18 @@ int enf_spool_open(const char *directory, const char *name, uint64_t max, struct
     if (asprintf(&spool.path, "%s/%016" PRIx64 ".spool", directory, name_hash(name)) < 0)
         return -ENOMEM;
     spool.fd = open(spool.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (spool.fd >= 0 && (fstat(spool.fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-                          !header_read(spool.fd, (uint64_t)st.st_size, &spool.head) ||
-                          scan(&spool, (uint64_t)st.st_size) < 0)) {
+    int err = spool.fd < 0 || (fstat(spool.fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                               header_read(spool.fd, (uint64_t)st.st_size, &spool.head))
+                  ? 0
+                  : -EINVAL;
+    if (err == 0 && spool.fd >= 0)
+        err = scan(&spool, (uint64_t)st.st_size);
+    if (err == -ENOMEM) { /* what is in it is worth another start */
+        forget(&spool);
+        free(spool.path);
+        return err;
+    }
+    if (err < 0) {
         unlink(spool.path);
         forget(&spool);
     }
