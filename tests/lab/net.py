@@ -286,9 +286,9 @@ class Wire:
 
 
 class Pacer:
-    """A process that sends frames at a steady rate, in turn, until it is stopped. sent() counts."""
+    """A process that sends frames at a steady rate, in turn, until it is stopped. sent() counts. anew: as pacer.py says."""
 
-    def __init__(self, node, packets, rate=1000, iface=None):
+    def __init__(self, node, packets, rate=1000, iface=None, anew=False):
         lab = node.lab
         sender = Sender(node, iface)
         number = len(list(lab.dir.glob("pacer*.frames")))
@@ -300,7 +300,7 @@ class Pacer:
         sender.close()
         with open(self._out, "wb") as out:
             self.proc = node.start(sys.executable, ROOT / "tests/lab/pacer.py", iface or node.iface, rate, frames,
-                                   stdout=out, stderr=subprocess.STDOUT)
+                                   *(["anew"] if anew else []), stdout=out, stderr=subprocess.STDOUT)
         wait_for("the paced sender's first packets", self.sent)
 
     def sent(self):

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""25. Everything at once, for long: packets of a thousand subscribers, bans, releases, reloads, flushes by nft, rotations, slow and
+dying clients. At the end: memory as it was, no event missing, all that is to be dropped is dropped.
+SOAK: seconds, SOAK_RATE: packets a second. LONG=1: half an hour; and the build with sanitizers for a tenth of it."""
+import os
+import re
+import signal
+import statistics
+import threading
+import time
+
+import pytest
+
+from craft import flows
+from crowd import crowd_of_one
+from daemon import Control, Rejected, merged
+from lab import BUILD, HOST
+from net import LIMIT, Pacer, wait_for
+from node import LabError
+
+LONG = os.environ.get("LONG") == "1"
+SECONDS = float(os.environ.get("SOAK", 1800 if LONG else 40))
+RATE = int(os.environ.get("SOAK_RATE", 20000))
+CHANGES = 200   # bans and releases a second
+AT_ONCE = 10    # of them in one request
+GROWTH = 0.02
+PORTS = 16      # frames of a subscriber; pacer.py changes their sequence numbers from round to round
+SUBSCRIBERS = [f"100.64.0.{n}" for n in range(2, 242)] + [f"2001:db8:1000:{n:x}::5" for n in range(1, 785)]
+BANNED = [f"198.19.{n // 200}.{n % 200 + 1}" for n in range(1000)]
+FLUSHES = (("flush", "ruleset"), ("flush", "set", "inet", "enforcer", "quarantine4"), ("delete", "table", "inet", "enforcer"),
+           ("flush", "chain", "inet", "enforcer", "egress4"))
+REFUSED = (-32000, -32002)
+SEQUENCE = re.compile(rb'"sequence":(\d+)')
+RUN = re.compile(rb'"run":"([0-9a-f]+)"')
+
+
+def configure(config):
+    """Nobody is convicted: what is measured is the load, not who is in it."""
+    config.update(merged(config, {"detector": {"connection_rate": None, "distinct_destinations": None, "max_subscribers": 4096}}))
+    config["groups"][0]["subscriber_prefix_v6"] = 64
+
+
+class Soak:
+    """The load's threads. Each failure is kept and ends it."""
+
+    def __init__(self, gate, seconds):
+        self.gate, self.daemon, self.seconds = gate, gate.daemon, seconds
+        self.began, self.stop = time.monotonic(), threading.Event()
+        self.failures, self.counts, self.memory = [], {}, []
+        self.sequence, self.run = 0, None
+        self.threads = [threading.Thread(target=self._guarded, args=(part,), daemon=True)
+                        for part in (self.bans, self.reloads, self.flushes, self.rotations, self.clients, self.look)]
+
+    def _guarded(self, part):
+        try:
+            part()
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failures.append(f"{part.__name__}: {failure!r}")
+            self.stop.set()
+
+    def every(self, seconds):
+        """Until the end, at steady times; what is late is not made up for."""
+        due = time.monotonic() + seconds
+        while not self.stop.wait(max(0, due - time.monotonic())):
+            yield
+            due = max(due + seconds, time.monotonic())
+
+    def count(self, what, number=1):
+        self.counts[what] = self.counts.get(what, 0) + number
+
+    def asked(self, what, number, call):
+        """Between a flush and the repair, which comes within a second, a change may be refused: nothing was done."""
+        try:
+            call()
+        except Rejected as rejected:
+            if rejected.code not in REFUSED:
+                raise
+            self.count("refused " + what, number)
+            return False
+        self.count(what, number)
+        return True
+
+    # --- the load -------------------------------------------------------------------------------------------
+    def bans(self):
+        """A ring of addresses: some are added, those added a while ago are released."""
+        at, half, there = 0, len(BANNED) // 2, set()
+        with Control(self.daemon.socket, 60) as control:
+            for _ in self.every(2 * AT_ONCE / CHANGES):
+                if self.asked("bans", AT_ONCE, lambda c=control, a=at: c.call(
+                        "quarantine.add", addresses=BANNED[a:a + AT_ONCE], reason="soak", **{"for": "1h"})):
+                    there.add(at)
+                other = (at + half) % len(BANNED)
+                if other in there and self.asked("releases", AT_ONCE, lambda c=control, o=other: c.call(
+                        "quarantine.release", addresses=BANNED[o:o + AT_ONCE], reason="soak")):
+                    there.discard(other)
+                at = (at + AT_ONCE) % len(BANNED)
+
+    def reloads(self):
+        for _ in self.every(5):
+            self.asked("reloads", 1, lambda: self.daemon.call("config.reload"))
+
+    def flushes(self):
+        for _ in self.every(7):
+            self.gate.lab.gw.run("nft", *FLUSHES[self.counts.get("flushes", 0) % len(FLUSHES)], check=False)
+            self.count("flushes")
+
+    def rotations(self):
+        path = self.daemon.events_path
+        for _ in self.every(3):
+            old = path.with_name("events.json.1")
+            path.rename(old)
+            self.count("rotations")
+            if self.counts["rotations"] % 2:
+                self.daemon.proc.send_signal(signal.SIGHUP)
+            wait_for("a new file of events", path.exists, 60)
+            self.read(old)
+            old.unlink()
+
+    def read(self, path):
+        """Each event is the one after the last."""
+        with open(path, "rb") as lines:
+            for line in lines:
+                if line == b"\n":
+                    continue
+                number, run = int(SEQUENCE.search(line).group(1)), RUN.search(line).group(1)
+                if self.run is None:
+                    self.run = run
+                if run != self.run or number != self.sequence + 1:
+                    raise LabError(f"event {self.sequence} of {self.run} is followed by {number} of {run}")
+                self.sequence = number
+
+    def clients(self):
+        """Some that never read, garble and die; SIGKILL now and then."""
+        crowd = []
+        try:
+            for _ in self.every(0.5):
+                crowd = [c for c in crowd if c.poll() is None]
+                if len(crowd) < 4:
+                    crowd.append(crowd_of_one(self.daemon.socket, 5, 0.1))
+                    self.count("clients")
+                elif self.counts["clients"] % 3 == 0:
+                    crowd.pop(0).kill()
+        finally:
+            for client in crowd:
+                client.kill()
+                client.wait()
+
+    # --- the looks ------------------------------------------------------------------------------------------
+    def look(self):
+        for _ in self.every(1):
+            with open(f"/proc/{self.daemon.proc.pid}/status", encoding="ascii") as f:
+                kib = next(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
+            self.memory.append((time.monotonic() - self.began, kib))
+            if time.monotonic() - self.began >= self.seconds:
+                self.stop.set()
+
+    def go(self):
+        for thread in self.threads:
+            thread.start()
+        for thread in self.threads:
+            thread.join(self.seconds + 120)
+        assert not self.failures, f"{self.failures}\n{self.daemon.log()[-3000:]}"
+        assert not any(t.is_alive() for t in self.threads)
+
+    def growth(self):
+        """Of the memory, from the end of the first third to the end; of short pieces the median."""
+        piece = max(5, len(self.memory) // 20)
+        third = len(self.memory) // 3
+        early = statistics.median(kib for _, kib in self.memory[third:third + piece])
+        late = statistics.median(kib for _, kib in self.memory[-piece:])
+        return early, late, late / early - 1
+
+
+def frames():
+    """A packet of each subscriber, then the next of each."""
+    turns = [list(flows(s, HOST[6 if ":" in s else 4], PORTS, 25, 20000)) for s in SUBSCRIBERS]
+    return [turn[n] for n in range(PORTS) for turn in turns]
+
+
+def soak(gate, seconds):
+    daemon = gate.daemon
+    pacer = Pacer(gate.lab.suba, frames(), RATE, anew=True)
+    before = daemon.call("status")
+    began, load = time.monotonic(), Soak(gate, seconds)
+    try:
+        load.go()
+    finally:
+        load.stop.set()
+        sent, took = pacer.stop(), time.monotonic() - began
+
+    def settled():
+        status = daemon.call("status")
+        whole = status["coverage"]["ratio"] == 1.0 and status["kernel"]["table"] == "ok"
+        return status if whole and status["events"]["waiting"] == 0 else None
+    status = wait_for("coverage 1.0 and all events written", settled, 3 * LIMIT)
+    listed = set()
+    for entry in daemon.call("quarantine.list", limit=5000)["entries"]:
+        listed.add(entry["subscriber"])
+    kernel = gate.kernel_set(4).replace(",", " ")
+    assert all(f" {name} " in kernel for name in listed) and len(listed) > AT_ONCE
+    load.read(daemon.events_path)
+    assert status["events"]["lost"] == 0
+    assert load.sequence >= status["events"]["sequence"] > 0 and load.run.decode() == status["run"]
+    copies = status["telemetry"]["log_messages"] - before["telemetry"]["log_messages"]
+    early, late, growth = load.growth()
+    print(f"\n{took:.0f} s: {sent / took:.0f} packets a second, {copies / took:.0f} copies read a second "
+          f"({status['telemetry']['log_lost']} lost), {load.sequence} events, {load.counts}; "
+          f"{status['kernel']['repairs']} repairs; memory {early:.0f} to {late:.0f} KiB ({growth:+.2%})")
+    return load, growth
+
+
+def test_soak(gate):
+    load, growth = soak(gate, SECONDS)
+    assert growth <= GROWTH, load.memory[::max(1, len(load.memory) // 60)]
+    assert load.counts.get("refused bans", 0) <= 10 * AT_ONCE * load.counts["flushes"], load.counts
+    assert load.counts["bans"] > CHANGES / 2 * SECONDS / 10, "a tenth of what is wanted: the machine was busy"
+
+
+@pytest.mark.skipif(not (BUILD / "asan/enforcerd").exists(), reason="no build with sanitizers (make check-asan, or tests/run-all)")
+def test_soak_under_sanitizers(make_gate):
+    """The same with ASan and UBSan: not a word from them, not at the end either (leaks)."""
+    gate = make_gate(configure)
+    start = gate.daemon.node.start
+
+    def sanitized(*argv, **more):
+        if str(argv[0]).endswith("/enforcerd"):
+            argv = (BUILD / "asan/enforcerd", *argv[1:])
+        return start(*argv, **more)
+    gate.daemon.node.start = sanitized
+    gate.start()
+    soak(gate, SECONDS / 10 if LONG else 15)
+    assert gate.daemon.stop() == 0, gate.daemon.log()[-4000:]
+    assert not re.search("Sanitizer|runtime error", gate.daemon.log()), gate.daemon.log()[-4000:]
