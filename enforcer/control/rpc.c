@@ -2,6 +2,7 @@
 /* Reads a request, asks who may call what, calls the handler, prints the answer. */
 #include "enforcer/control/rpc.h"
 
+#include "enforcer/control/json.h"
 #include "enforcer/control/params.h"
 
 #include <errno.h>
@@ -74,32 +75,13 @@ int enf_rpc_error(const json_t *id, const struct enf_control_error *error, char 
     return print_answer(id, "error", json, out, out_len);
 }
 
-/* Jansson forgets some failures: its lexer drops a character that it has no memory for, so that 192.0.2.10
- * would be read as 192.0.2.1, and an object may lack a member. So they are counted here. */
-static _Thread_local uint64_t no_memory;
-
-static void *json_memory(size_t size)
-{
-    void *made = malloc(size);
-
-    no_memory += !made;
-    return made;
-}
-
-void enf_rpc_watch_memory(void)
-{
-    json_set_alloc_funcs(json_memory, free);
-}
-
 /* JSON_DECODE_ANY: a lone number is JSON, and told apart from what is none. */
 static json_t *parse(const char *line, size_t len, struct enf_control_error *error)
 {
     json_error_t where;
-    uint64_t before = no_memory;
-    json_t *json = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    json_t *json = enf_json_read(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
 
-    if (no_memory != before) {
-        json_decref(json);
+    if (!json && errno == ENOMEM) {
         enf_control_fail(error, ENF_CONTROL_INTERNAL, "out of memory");
         return NULL;
     }
@@ -220,7 +202,7 @@ int enf_rpc_handle(const struct enf_rpc *rpc, const struct enf_control_caller *c
     struct enf_control_error error = {0};
     struct request request = {0};
     json_t *result = NULL;
-    uint64_t before = no_memory;
+    uint64_t before = enf_json_no_memory();
     json_t *json;
     int rc = 0;
 
@@ -229,7 +211,7 @@ int enf_rpc_handle(const struct enf_rpc *rpc, const struct enf_control_caller *c
     json = parse(line, len, &error);
     if (json && read_request(json, &request, &error) == 0)
         rc = call(rpc, caller, &request, &result, &error);
-    if (result && no_memory != before) /* it may lack something */
+    if (result && enf_json_no_memory() != before) /* it may lack something */
         rc = enf_control_fail(&error, ENF_CONTROL_INTERNAL, "out of memory for the answer");
     if (rc < 0 && result) {
         json_decref(result);

@@ -20,10 +20,6 @@ struct enf_rpc {
     void (*slow_end)(const struct enf_control_caller *caller);
 };
 
-/* Before the first request of the process: from here on enf_rpc_handle notices where Jansson has no memory.
- */
-void enf_rpc_watch_memory(void);
-
 /* Does the request in line (len bytes, no newline). 1 with *out, malloced text of *out_len bytes that ends
  * with a newline; 0: there is nothing to answer (a notification, a blank line); -ENOMEM;
  * -EAGAIN: nothing was done, because slow_begin said no. */

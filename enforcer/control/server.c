@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The listening socket, the turns of the clients, and the end. */
+#include "enforcer/control/json.h"
 #include "enforcer/control/private.h"
 
 #include <errno.h>
@@ -190,7 +191,7 @@ int enf_control_start(const struct enf_control_params *params, struct enf_contro
     struct enf_control *server = calloc(1, sizeof(*server));
     int fd;
 
-    enf_rpc_watch_memory();
+    enf_json_watch_memory();
     int err = server ? fill(server, params) : -ENOMEM;
 
     if (err) {

@@ -302,7 +302,8 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, c
     return err;
 }
 
-#define EXPIRE_AT_ONCE 1000
+#define EXPIRE_AT_ONCE  1000
+#define EXPIRY_AHEAD_MS 5000
 
 void enf_enforce_expire(struct enf_daemon *d)
 {
@@ -338,7 +339,7 @@ static void arm_expiry(struct enf_daemon *d)
         uv_timer_stop(&d->expiry);
         return;
     }
-    /* At most a minute ahead: the wall clock may be set meanwhile. */
+    /* Not far ahead: the wall clock may be set meanwhile. */
     uint64_t wait_ms = next_ms > now_ms ? next_ms - now_ms : 1;
-    uv_timer_start(&d->expiry, on_expiry, wait_ms < 60000 ? wait_ms : 60000, 0);
+    uv_timer_start(&d->expiry, on_expiry, wait_ms < EXPIRY_AHEAD_MS ? wait_ms : EXPIRY_AHEAD_MS, 0);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* subscriber.show, subscriber.top and ruleset.show. */
+#include "enforcer/control/json.h"
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/evidence.h"
 #include "enforcer/daemon/methods.h"
@@ -93,7 +94,7 @@ static int take_evidence(void *ctx, const struct enf_store_history *line)
         return 1; /* what was before belongs to another customer */
     if (!*line->evidence || strcmp(line->action, "convicted") != 0)
         return 0;
-    s->object = json_loads(line->evidence, 0, NULL);
+    s->object = enf_json_read(line->evidence, strlen(line->evidence), 0, NULL);
     return s->object ? 1 : 0;
 }
 

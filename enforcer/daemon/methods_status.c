@@ -266,7 +266,10 @@ METHOD(enf_method_status)
     json_t *counters = json_object();
     if (!counters)
         return enf_done(NULL, result, error);
-    enf_kernel_read_counters(d->kernel, add_counter, counters);
+    if (enf_kernel_read_counters(d->kernel, add_counter, counters) == -ENOMEM) {
+        json_decref(counters); /* no answer rather than one that lacks some */
+        return enf_done(NULL, result, error);
+    }
     enf_control_stats(d->control, &control);
     if (enf_quarantine_count(d->quarantine) <= ENF_COMPARE_AT_ONCE)
         enf_truth_check(d, ENF_ADOPT_METER);

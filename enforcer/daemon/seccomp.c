@@ -8,15 +8,20 @@
 #if ENF_CONFINE
 
 #include <asm/termbits.h>
+#include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Names, not numbers: not every machine has every call. What it does not have is left out. */
@@ -372,11 +377,8 @@ static int threads(scmp_filter_ctx ctx, enum enf_seccomp_role role)
 
 static int fill(scmp_filter_ctx ctx, enum enf_seccomp_role role)
 {
-    /* Without it old kernels slow a filtered thread down for fear of code that it runs for others. */
-    int err = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);
+    int err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-    if (err == 0)
-        err = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (err == 0)
         err = rules(ctx, SCMP_ACT_ALLOW, both, LEN(both));
     if (err == 0 && role != ENF_SECCOMP_WORKER)
@@ -392,15 +394,58 @@ static int fill(scmp_filter_ctx ctx, enum enf_seccomp_role role)
     return err == 0 ? threads(ctx, role) : err;
 }
 
+/* The filter as instructions, through a pipe, which holds more than the longest one. */
+static int compile(scmp_filter_ctx ctx, struct sock_filter *out, unsigned short *out_len)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    int err = seccomp_export_bpf(ctx, ends[1]);
+    ssize_t got = err == 0 ? read(ends[0], out, BPF_MAXINSNS * sizeof *out) : 0;
+    if (err == 0 && (got <= 0 || (size_t)got % sizeof *out != 0))
+        err = -EIO;
+    close(ends[0]);
+    close(ends[1]);
+    if (err == 0)
+        *out_len = (unsigned short)((size_t)got / sizeof *out);
+    return err;
+}
+
+static int load(struct sock_filter *code, unsigned short len)
+{
+    struct sock_fprog program = {.len = len, .filter = code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    /* Without the flag old kernels slow a filtered thread down for fear of code that it runs for others. */
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) == 0)
+        return 0;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : -errno;
+}
+
+/* libseccomp leaves parts of a filter out that it had no memory for, and says nothing: a thread was seen that
+ * could not even end. So errno is asked, and what was compiled is what is loaded. */
+static int checked(int err)
+{
+    return err == 0 && errno == ENOMEM ? -ENOMEM : err;
+}
+
 int enf_seccomp_apply(enum enf_seccomp_role role)
 {
-    /* Unknown calls do not exist: a newer C library then does it the old way. */
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    int err = ctx ? fill(ctx, role) : -ENOMEM;
+    struct sock_filter *code = malloc(BPF_MAXINSNS * sizeof *code);
+    unsigned short len = 0;
 
+    errno = 0;
+    /* Unknown calls do not exist: a newer C library then does it the old way. */
+    scmp_filter_ctx ctx = code ? seccomp_init(SCMP_ACT_ERRNO(ENOSYS)) : NULL;
+    int err = ctx ? checked(fill(ctx, role)) : -ENOMEM;
     if (err == 0)
-        err = seccomp_load(ctx);
+        err = checked(compile(ctx, code, &len));
+    if (err == 0)
+        err = load(code, len);
     seccomp_release(ctx);
+    free(code);
     return err;
 }
 

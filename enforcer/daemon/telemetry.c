@@ -123,7 +123,10 @@ static void look(struct enf_daemon *d, bool rebase)
     uint64_t offered[ENF_RULESET_WORKERS_MAX] = {0};
     char proc[PROC_ROOM];
 
-    enf_kernel_read_counters(d->kernel, note_offered, offered);
+    /* Without the table nothing is offered; what could not be read is looked at the next time. */
+    int err = enf_kernel_read_counters(d->kernel, note_offered, offered);
+    if (err < 0 && err != -ENOENT)
+        return;
     read_proc(d, proc, sizeof proc);
     d->telemetry.len = d->crew.len;
     for (unsigned i = 0; i < d->crew.len; i++)

@@ -13,10 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libnftnl leaves a name out that it had no memory for. */
 static bool is_ours(const char *table)
 {
     return table && strcmp(table, ENF_TABLE) == 0;
+}
+
+/* parsed: what libnftnl answered, with errno 0 before. It leaves a name out that it had no memory for: what
+ * would be missing here would be taken for missing in the kernel. */
+static int lost(int parsed, const char *table, const char *name)
+{
+    if (parsed == 0 ? table && name : errno != ENOMEM)
+        return MNL_CB_OK;
+    errno = ENOMEM;
+    return MNL_CB_ERROR;
 }
 
 static void add(struct enf_names *names, const char *name)
@@ -39,10 +48,15 @@ static int on_chain(const struct nlmsghdr *h, void *ctx)
 
     if (!chain)
         return MNL_CB_ERROR;
-    if (nftnl_chain_nlmsg_parse(h, chain) == 0 && is_ours(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)))
-        add(ctx, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+    errno = 0;
+    int parsed = nftnl_chain_nlmsg_parse(h, chain);
+    const char *table = nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE);
+    const char *name = nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME);
+    int result = lost(parsed, table, name);
+    if (parsed == 0 && name && is_ours(table))
+        add(ctx, name);
     nftnl_chain_free(chain);
-    return MNL_CB_OK;
+    return result;
 }
 
 static int on_set(const struct nlmsghdr *h, void *ctx)
@@ -51,11 +65,16 @@ static int on_set(const struct nlmsghdr *h, void *ctx)
 
     if (!set)
         return MNL_CB_ERROR;
-    if (nftnl_set_nlmsg_parse(h, set) == 0 && is_ours(nftnl_set_get_str(set, NFTNL_SET_TABLE)) &&
+    errno = 0;
+    int parsed = nftnl_set_nlmsg_parse(h, set);
+    const char *table = nftnl_set_get_str(set, NFTNL_SET_TABLE);
+    const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
+    int result = lost(parsed, table, name);
+    if (parsed == 0 && name && is_ours(table) &&
         !(nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS))
-        add(ctx, nftnl_set_get_str(set, NFTNL_SET_NAME));
+        add(ctx, name);
     nftnl_set_free(set);
-    return MNL_CB_OK;
+    return result;
 }
 
 static int on_object(const struct nlmsghdr *h, void *ctx)
@@ -64,11 +83,15 @@ static int on_object(const struct nlmsghdr *h, void *ctx)
 
     if (!obj)
         return MNL_CB_ERROR;
-    if (nftnl_obj_nlmsg_parse(h, obj) == 0 && is_ours(nftnl_obj_get_str(obj, NFTNL_OBJ_TABLE)) &&
-        nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
-        add(ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME));
+    errno = 0;
+    int parsed = nftnl_obj_nlmsg_parse(h, obj);
+    const char *table = nftnl_obj_get_str(obj, NFTNL_OBJ_TABLE);
+    const char *name = nftnl_obj_get_str(obj, NFTNL_OBJ_NAME);
+    int result = lost(parsed, table, name);
+    if (parsed == 0 && name && is_ours(table) && nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER)
+        add(ctx, name);
     nftnl_obj_free(obj);
-    return MNL_CB_OK;
+    return result;
 }
 
 static void start_over(void *ctx)

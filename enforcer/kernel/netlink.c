@@ -136,6 +136,8 @@ static int collect_answers(struct enf_batch *batch)
             if (h->nlmsg_seq == batch->last_seq || (h->nlmsg_seq == batch->first_seq && answer->error < 0))
                 return first_error;
         }
+        if (left > 0) /* cut: what it said may be what is waited for */
+            return first_error ? first_error : -EIO;
     }
 }
 
@@ -239,6 +241,8 @@ int enf_dump_step(struct enf_dump *dump, struct enf_netlink *nl, void *buf)
     int left = (int)got;
     for (struct nlmsghdr *h = buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
         on_dump_message(dump, h);
+    if (left > 0) /* cut, as above */
+        return -EIO;
     return dump->done ? 1 : 0;
 }
 
@@ -276,6 +280,10 @@ static bool find_answer(const uint8_t *data, size_t len, int *error)
     struct enf_message message;
 
     while (enf_message_next(&at, data + len, &message)) {
+        if (message.seq == REQUEST_SEQ && message.cut) {
+            *error = -EIO;
+            return true;
+        }
         if (message.seq == REQUEST_SEQ && enf_message_answer(&message, error))
             return true;
     }

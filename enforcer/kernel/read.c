@@ -115,6 +115,17 @@ static int on_element(struct nftnl_set_elem *elem, void *data)
     return 0;
 }
 
+/* Each element of a message. -1 with errno ENOMEM: what is missing would be taken for missing in the kernel.
+ */
+static int each(const struct nlmsghdr *h, struct nftnl_set *set, int (*fn)(struct nftnl_set_elem *, void *),
+                void *data)
+{
+    errno = 0;
+    if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
+        return nftnl_set_elem_foreach(set, fn, data);
+    return errno == ENOMEM ? -1 : 0;
+}
+
 static int on_elements_message(const struct nlmsghdr *h, void *data)
 {
     struct reading *r = data;
@@ -123,10 +134,7 @@ static int on_elements_message(const struct nlmsghdr *h, void *data)
     r->age_ms = monotonic_ms() - r->began_ms;
     if (!set)
         r->err = -ENOMEM;
-    errno = 0;
-    if (set && nftnl_set_elems_nlmsg_parse(h, set) == 0)
-        nftnl_set_elem_foreach(set, on_element, r);
-    else if (errno == ENOMEM) /* else what is missing here would be taken for missing in the kernel */
+    if (set && each(h, set, on_element, r) < 0)
         r->err = -ENOMEM;
     if (set)
         nftnl_set_free(set);
@@ -322,10 +330,9 @@ static int on_governed_message(const struct nlmsghdr *h, void *data)
         errno = ENOMEM;
         return MNL_CB_ERROR;
     }
-    if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
-        nftnl_set_elem_foreach(set, on_governed, data);
+    int result = each(h, set, on_governed, data);
     nftnl_set_free(set);
-    return MNL_CB_OK;
+    return result < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
 static void governed_anew(void *data)
@@ -366,10 +373,9 @@ static int on_answer(const struct nlmsghdr *h, void *data)
         errno = ENOMEM;
         return MNL_CB_ERROR;
     }
-    if (nftnl_set_elems_nlmsg_parse(h, set) == 0)
-        nftnl_set_elem_foreach(set, on_answered_element, data);
+    int result = each(h, set, on_answered_element, data);
     nftnl_set_free(set);
-    return MNL_CB_STOP;
+    return result < 0 ? MNL_CB_ERROR : MNL_CB_STOP;
 }
 
 /* get element inet enforcer quarantine4 { ADDRESS } */

@@ -32,13 +32,21 @@ static int on_counter(const struct nlmsghdr *h, void *data)
 
     if (!obj)
         return MNL_CB_ERROR;
-    if (nftnl_obj_nlmsg_parse(h, obj) == 0 && nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER) {
+    errno = 0;
+    int parsed = nftnl_obj_nlmsg_parse(h, obj);
+    /* libnftnl leaves a name out that it had no memory for. */
+    const char *name = nftnl_obj_get_str(obj, NFTNL_OBJ_NAME);
+    bool lost = parsed == 0 ? !name : errno == ENOMEM;
+    if (parsed == 0 && name && nftnl_obj_get_u32(obj, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER) {
         r->count++;
-        r->fn(r->ctx, nftnl_obj_get_str(obj, NFTNL_OBJ_NAME), nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_PKTS),
+        r->fn(r->ctx, name, nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_PKTS),
               nftnl_obj_get_u64(obj, NFTNL_OBJ_CTR_BYTES));
     }
     nftnl_obj_free(obj);
-    return MNL_CB_OK;
+    if (!lost)
+        return MNL_CB_OK;
+    errno = ENOMEM;
+    return MNL_CB_ERROR;
 }
 
 int enf_kernel_read_counters(struct enf_kernel *kernel, enf_kernel_counter_fn fn, void *ctx)
@@ -235,10 +243,15 @@ static int on_queue_rule(const struct nlmsghdr *h, void *data)
 
     if (!rule)
         return MNL_CB_ERROR;
+    errno = 0;
     if (nftnl_rule_nlmsg_parse(h, rule) == 0 && check->rules++ == 0)
         nftnl_expr_foreach(rule, on_queue_expr, check);
+    bool lost = errno == ENOMEM;
     nftnl_rule_free(rule);
-    return MNL_CB_OK;
+    if (!lost)
+        return MNL_CB_OK;
+    errno = ENOMEM;
+    return MNL_CB_ERROR;
 }
 
 static void queue_check_reset(void *data)

@@ -80,8 +80,9 @@ static bool is(const char *file, const char *name)
     return strncmp(file, name, strlen(name)) == 0;
 }
 
-/* Libraries that end the process by design when there is no memory: libnftables calls exit(), libuv abort()
- * where it remembers a descriptor (realloc). Nothing that the program could do. */
+/* Libraries that end the process when there is no memory: libnftables calls exit(), libuv abort() where it
+ * remembers a descriptor (realloc), and libseccomp's compiler reads what it could not make; that is at a
+ * start only. Nothing that the program could do. */
 static bool spared(void *const *frames, int len, bool again)
 {
     const char *symbol;
@@ -90,6 +91,8 @@ static bool spared(void *const *frames, int len, bool again)
     for (int i = 0; i < len; i++) {
         const char *file = file_of(frames[i], &symbol, &offset);
         if (is(file, "libnftables"))
+            return true;
+        if (is(file, "libseccomp") && symbol && strcmp(symbol, "seccomp_export_bpf") == 0)
             return true;
         if (again && is(file, "libuv"))
             return true;

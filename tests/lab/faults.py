@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Faults on demand in a process of the tests: allocations, netlink calls, the wall clock. tests/faults/*.c, preloaded,
 read the page that this module writes."""
+import json
 import mmap
 import os
 import struct
 import subprocess
 
+from daemon import Control, Rejected
 from lab import BUILD
 
 FIELDS = ("alloc_mode", "alloc_target", "alloc_last", "alloc_thread", "alloc_count", "alloc_failed", "net_every",
@@ -80,3 +82,34 @@ class Faults:
         self.net_every = 0
         self.net_what, self.net_errno, self.net_count, self.net_failed = what, number, 0, 0
         self.net_every = every
+
+
+def preload(gate):
+    """The gate's daemon can be given faults by gate.faults from its next start on."""
+    gate.faults = Faults(gate.daemon.dir / "faults")
+    start = gate.daemon.node.start
+
+    def preloaded(*argv, **more):
+        if str(argv[0]).endswith("/enforcerd"):
+            argv = gate.faults.command(*argv)
+        return start(*argv, **more)
+    gate.daemon.node.start = preloaded
+    return gate
+
+
+def ask(gate, method, params):
+    """Answer or None, error or None: both None where the daemon hung up. It answers or hangs up, and lives."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    try:
+        with Control(gate.daemon.socket, 20) as control:
+            control.raw(json.dumps(request).encode() + b"\n")
+            line = control.line()
+    except TimeoutError as late:
+        raise AssertionError(f"{method}: no answer\n{gate.faults.where()}") from late
+    except ConnectionError:
+        line = None
+    assert gate.daemon.alive(), gate.daemon.log()[-3000:] + gate.faults.where()
+    if line and "error" in line:
+        assert line["error"]["message"].strip(" :"), "an error has words"
+        return None, Rejected(line["error"])
+    return (line["result"] if line else None), None
