@@ -34,7 +34,7 @@ ALL_CFLAGS  = -std=c11 $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 # --- the rooms, lowest first; a room may use those listed for it and no other (tests/check/layers) --------
-ROOMS  := core inspect detect policy config kernel store sinks control daemon
+ROOMS  := core inspect detect policy config kernel store sinks metrics control daemon
 USES_core    := core
 USES_inspect := inspect core
 USES_detect  := detect inspect core
@@ -43,8 +43,9 @@ USES_config  := config policy detect inspect core
 USES_kernel  := kernel core
 USES_store   := store core
 USES_sinks   := sinks core
+USES_metrics := metrics core
 USES_control := control core
-USES_daemon  := daemon control sinks store kernel config policy detect inspect core
+USES_daemon  := daemon control metrics sinks store kernel config policy detect inspect core
 USES_tools_enforcerctl     := core
 USES_tools_enforcer-replay := config policy detect inspect core
 USES_tools_enforcer-simulate := config policy detect inspect core
@@ -54,6 +55,7 @@ LIBS_config  := -lyaml
 LIBS_kernel  := -lnftables -lnftnl -lnetfilter_queue -lnetfilter_log -lmnl
 LIBS_store   := -lsqlite3
 LIBS_sinks   := -ljansson
+LIBS_metrics := -lmicrohttpd
 LIBS_control := -ljansson -luv
 LIBS_daemon  := -ljansson -luv $(if $(filter no,$(CONFINE)),,-lseccomp)
 LIBS_tools   := -ljansson -lpcap -lz

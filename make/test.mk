@@ -60,11 +60,11 @@ fuzz: fuzz-build
 # --- what the machine must have ----------------------------------------------------------------------------------
 BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-dev libnetfilter-queue-dev \
   libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev \
-  libseccomp-dev
+  libseccomp-dev libmicrohttpd-dev
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
   python3 python3-pytest python3-scapy perl git kmod jq conntrack socat iptables iperf3 \
   curl openssl libnet-ssleay-perl qemu-system-x86 xz-utils zstd \
-  debhelper dpkg-dev fakeroot lintian mandoc zsh fish systemd logrotate debootstrap
+  debhelper dpkg-dev fakeroot lintian mandoc prometheus zsh fish systemd logrotate debootstrap
 .PHONY: deps
 deps:
 	@tests/deps $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -9,6 +9,7 @@
 #include "enforcer/core/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND_MS 1000ULL
@@ -151,6 +152,42 @@ static const struct enf_row control_rows[] = {
 };
 static const struct enf_table control_table = ENF_TABLE(control_rows);
 
+/* "127.0.0.1:9825" or "[::1]:9825"; null: nowhere. */
+static void read_listen(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                        void *base)
+{
+    struct enf_draft *draft = base;
+    const char *text = enf_value_text(node), *colon = text ? strrchr(text, ':') : NULL;
+    char host[64] = "", *end = NULL;
+    struct enf_addr address;
+
+    (void)row;
+    if (enf_document_is_null(node))
+        return;
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    bool brackets = len > 2 && text[0] == '[' && text[len - 1] == ']';
+    if (len > 0 && len < sizeof(host))
+        snprintf(host, sizeof(host), "%.*s", (int)(brackets ? len - 2 : len), text + (brackets ? 1 : 0));
+    unsigned long port = colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 0;
+    if (enf_addr_parse(host, &address) < 0 || brackets != (address.family == ENF_FAMILY_V6) || !end || *end ||
+        port < 1 || port > UINT16_MAX) {
+        enf_reader_expected(reader, node, "an address and a port, as 127.0.0.1:9825 or \"[::1]:9825\"");
+        return;
+    }
+    draft->config.metrics.address = address;
+    draft->config.metrics.port = (uint16_t)port;
+}
+static const struct enf_row metrics_rows[] = {{.key = "listen", .read = read_listen}};
+static const struct enf_table metrics_table = ENF_TABLE(metrics_rows);
+
+static void read_metrics(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row,
+                         void *base)
+{
+    (void)row;
+    if (!enf_document_is_null(node))
+        enf_reader_mapping(reader, node, &metrics_table, base);
+}
+
 static const struct enf_row option_rows[] = {
     {.key = "mode", .read = enf_read_choice, CONFIG(mode), .arg.choices = modes},
     {.key = "interfaces", .read = enf_read_section, .arg.table = &interface_table},
@@ -166,7 +203,7 @@ static const struct enf_row option_rows[] = {
     {.key = "events", .read = enf_read_sinks},
     {.key = "aggregate", .read = enf_read_duration, CONFIG(aggregate_ms), .arg.range.max = DAY_MS},
     {.key = "state", .read = enf_read_path, CONFIG(state)},
-    {.key = "metrics", .read = enf_read_later, .arg.text.expected = "metrics over HTTP (today: null)"},
+    {.key = "metrics", .read = read_metrics},
 };
 static const struct enf_table option_table = ENF_TABLE(option_rows);
 

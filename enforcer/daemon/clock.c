@@ -23,6 +23,14 @@ uint64_t enf_clock_steady_ms(void)
     return read_us(CLOCK_MONOTONIC) / 1000;
 }
 
+uint64_t enf_clock_steady_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 struct enf_timeline enf_timeline_start(void)
 {
     uint64_t best_us = UINT64_MAX;

@@ -10,6 +10,9 @@ uint64_t enf_clock_wall_ms(void);
 /* Milliseconds of a clock that never goes back. */
 uint64_t enf_clock_steady_ms(void);
 
+/* The same in nanoseconds, for durations. */
+uint64_t enf_clock_steady_ns(void);
+
 /* A timeline for the detector: looks like the wall clock of the moment it was made, and never jumps. */
 struct enf_timeline {
     uint64_t offset_us;

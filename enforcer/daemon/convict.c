@@ -88,6 +88,14 @@ static bool may_ban(struct enf_worker *worker, const struct enf_group *group, st
     return ask_governor(worker, report);
 }
 
+/* The packet's time is known to the millisecond, rounded down: what is noted is up to one too long. */
+static void note_time_to_block(struct enf_worker *worker, const struct enf_signal *signal)
+{
+    uint64_t now_us = enf_timeline_moment(&worker->shared->timeline).now_us, then_us = signal->time_ms * 1000;
+
+    enf_histogram_add(&worker->stats.blocks, now_us > then_us ? (now_us - then_us) * 1000 : 0);
+}
+
 /* Returns whether the subscriber is banned now. */
 static bool convict(struct enf_worker *worker, const struct enf_observation *obs,
                     const struct enf_group *group, const struct enf_signal *signal)
@@ -103,6 +111,8 @@ static bool convict(struct enf_worker *worker, const struct enf_observation *obs
         };
         /* Where the kernel refuses (the table was deleted), the control thread repairs and tries again. */
         report->banned = enf_kernel_singles(worker->kernel, &single, 1) == 0;
+        if (report->banned)
+            note_time_to_block(worker, signal);
         enf_banned_add(&worker->banned, &signal->subscriber, worker->now_ms);
     }
     bool banned = report->banned;

@@ -311,6 +311,9 @@ static void note_restart(const struct enf_config *old, const struct enf_config *
         note(changes, "state: takes effect at the next start");
     if (strcmp(old->control.socket, new->control.socket) != 0)
         note(changes, "control.socket: takes effect at the next start");
+    if (!enf_addr_equal(&old->metrics.address, &new->metrics.address) ||
+        old->metrics.port != new->metrics.port)
+        note(changes, "metrics.listen: takes effect at the next start");
     if (old->max_subscribers != new->max_subscribers)
         note(changes, "detector.max_subscribers: takes effect at the next start");
 }

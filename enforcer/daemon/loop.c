@@ -82,6 +82,7 @@ static void stop(struct enf_daemon *d)
     enf_truth_close(d);
     enf_cut_close(d);
     enf_sinks_close(d);
+    enf_metrics_end(d);
     uv_timer_stop(&d->second);
     uv_timer_stop(&d->expiry);
     uv_close((uv_handle_t *)&d->mail, on_close);
@@ -140,6 +141,7 @@ void enf_loop_close(struct enf_daemon *d)
     enf_truth_close(d);
     enf_cut_close(d);
     enf_sinks_close(d);
+    enf_metrics_end(d);
     uv_run(&d->loop, UV_RUN_NOWAIT);
     uv_walk(&d->loop, close_walk, NULL);
     while (uv_run(&d->loop, UV_RUN_ONCE) != 0)

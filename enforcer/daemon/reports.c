@@ -279,6 +279,10 @@ static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
     struct enf_decision decision = enf_decide(&facts, &settings);
     int err = 0;
 
+    if (decision.kind != ENF_DECISION_ALREADY && report->kind == ENF_REPORT_METER)
+        d->metrics.metered++;
+    else if (decision.kind != ENF_DECISION_ALREADY && report->cause < ENF_CAUSE_COUNT)
+        d->metrics.convictions[report->cause]++;
     if (report->governor_tripped)
         tell_tripped(d, report);
     if (decision.kind != ENF_DECISION_ALREADY)
@@ -304,6 +308,7 @@ static void on_suspect(struct enf_daemon *d, const struct enf_report *report)
     char what[ENF_SETTING_LEN + 192];
 
     describe(report, what, sizeof what);
+    d->metrics.suspects++;
     event.action = ENF_EVENT_SUSPECT;
     event.outcome = ENF_OUTCOME_UNKNOWN;
     event.count = report->evidence_total;

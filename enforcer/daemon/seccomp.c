@@ -15,6 +15,7 @@
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -172,6 +173,11 @@ static const char *const control_only[] = {
     "seccomp",
 };
 
+static const char *const metrics_only[] = {
+    "accept",  "accept4",     "epoll_ctl",   "epoll_wait", "epoll_pwait", "epoll_pwait2", "fcntl",
+    "fcntl64", "getpeername", "getsockname", "getsockopt", "setsockopt",  "shutdown",
+};
+
 /* Nothing that we link with ever asks for one of these: who does has taken the thread over. */
 static const char *const deadly[] = {
     "execve",
@@ -261,6 +267,11 @@ static const char *const deadly[] = {
 
 #define LEN(array) (sizeof(array) / sizeof *(array))
 
+static bool is_control(enum enf_seccomp_role role)
+{
+    return role == ENF_SECCOMP_CONTROL || role == ENF_SECCOMP_CONTROL_NET;
+}
+
 /* With at most two conditions; a call that this machine has not is nothing to forbid or allow. */
 static int rule(scmp_filter_ctx ctx, uint32_t action, const char *name, unsigned len,
                 const struct scmp_arg_cmp *args)
@@ -307,7 +318,7 @@ static int memory(scmp_filter_ctx ctx, enum enf_seccomp_role role)
     for (int i = 0; err == 0 && i < 2; i++) {
         const char *name = i == 0 ? "mmap" : "mmap2";
         err = one(ctx, SCMP_ACT_ALLOW, name, HAS(2, PROT_EXEC, 0));
-        if (err == 0 && role != ENF_SECCOMP_WORKER)
+        if (err == 0 && is_control(role))
             err = two(ctx, SCMP_ACT_ALLOW, name, HAS(2, PROT_EXEC, PROT_EXEC), HAS(3, MAP_ANONYMOUS, 0));
     }
     return err;
@@ -330,6 +341,8 @@ static int sockets(scmp_filter_ctx ctx, enum enf_seccomp_role role)
 {
     int err;
 
+    if (role == ENF_SECCOMP_METRICS)
+        return 0;
     if (role == ENF_SECCOMP_WORKER)
         return two(ctx, SCMP_ACT_ALLOW, "socket", IS_32(0, AF_UNIX),
                    HAS(1, (uint32_t) ~(SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_DGRAM));
@@ -349,7 +362,7 @@ static int ioctls(scmp_filter_ctx ctx, enum enf_seccomp_role role)
                                             FIONREAD, FIOCLEX, SIOCGIFINDEX};
     int err = one(ctx, SCMP_ACT_ALLOW, "ioctl", IS_32(1, SIOCGIFNAME));
 
-    for (size_t i = 0; err == 0 && role != ENF_SECCOMP_WORKER && i < LEN(control); i++)
+    for (size_t i = 0; err == 0 && is_control(role) && i < LEN(control); i++)
         err = one(ctx, SCMP_ACT_ALLOW, "ioctl", IS_32(1, (uint32_t)control[i]));
     return err;
 }
@@ -360,17 +373,17 @@ static int threads(scmp_filter_ctx ctx, enum enf_seccomp_role role)
 {
     int err = one(ctx, SCMP_ACT_KILL_PROCESS, "clone", HAS(0, CLONE_THREAD, 0));
 
-    if (err == 0 && role != ENF_SECCOMP_WORKER)
+    if (err == 0 && is_control(role))
         err = one(ctx, SCMP_ACT_ALLOW, "clone", HAS(0, CLONE_THREAD, CLONE_THREAD));
     if (err == 0) /* abort(3): itself only */
         err = one(ctx, SCMP_ACT_ALLOW, "tgkill", IS_32(0, (uint32_t)getpid()));
     if (err == 0)
         err = one(ctx, SCMP_ACT_ALLOW, "prctl", IS_32(0, PR_SET_NAME));
-    if (err == 0 && role != ENF_SECCOMP_WORKER)
+    if (err == 0 && is_control(role))
         err = one(ctx, SCMP_ACT_ALLOW, "prctl", IS_32(0, PR_SET_NO_NEW_PRIVS));
-    if (err == 0 && role != ENF_SECCOMP_WORKER)
+    if (err == 0 && is_control(role))
         err = one(ctx, SCMP_ACT_ALLOW, "prctl", IS_32(0, PR_SET_SECCOMP));
-    if (err == 0 && role != ENF_SECCOMP_WORKER) /* a look at a limit, not a change */
+    if (err == 0 && is_control(role)) /* a look at a limit, not a change */
         err = one(ctx, SCMP_ACT_ALLOW, "prlimit64", IS(2, 0));
     return err;
 }
@@ -381,8 +394,10 @@ static int fill(scmp_filter_ctx ctx, enum enf_seccomp_role role)
 
     if (err == 0)
         err = rules(ctx, SCMP_ACT_ALLOW, both, LEN(both));
-    if (err == 0 && role != ENF_SECCOMP_WORKER)
+    if (err == 0 && is_control(role))
         err = rules(ctx, SCMP_ACT_ALLOW, control_only, LEN(control_only));
+    if (err == 0 && role == ENF_SECCOMP_METRICS)
+        err = rules(ctx, SCMP_ACT_ALLOW, metrics_only, LEN(metrics_only));
     if (err == 0)
         err = rules(ctx, SCMP_ACT_KILL_PROCESS, deadly, LEN(deadly));
     if (err == 0)

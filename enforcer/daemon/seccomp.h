@@ -7,6 +7,7 @@ enum enf_seccomp_role {
     ENF_SECCOMP_CONTROL,     /* files, Unix and netlink sockets; starts threads, never programs */
     ENF_SECCOMP_CONTROL_NET, /* the same, and TCP and UDP sockets: where events go to another machine */
     ENF_SECCOMP_WORKER,      /* its open sockets, memory, clocks: no files */
+    ENF_SECCOMP_METRICS,     /* accepts connections on an open socket: no files, no sockets of its own */
 };
 
 /* Installs the filter for the calling thread, and sets its no_new_privs. What no honest part of the daemon

@@ -243,6 +243,7 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         enf_gap_open(d);
         enf_telemetry_open(d);
         enf_supervisor_open(d);
+        enf_metrics_open(d);
         const struct enf_privileges wanted = {.user = options->user};
         err = enf_privileges_drop(d->running, &wanted, &d->crew.shared.filter);
     }
@@ -265,6 +266,8 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         err = open_control(d);
     if (err == 0)
         err = enf_crew_start(&d->crew);
+    if (err == 0)
+        enf_metrics_begin(d);
     if (err < 0 && d->control)
         enf_log_line("start", "the workers could not be started: %s", strerror(-err));
     return err;

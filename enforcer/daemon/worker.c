@@ -98,8 +98,14 @@ static bool read_queue(struct enf_worker *worker)
 {
     int got = ENF_QUEUE_BURST;
 
-    for (int i = 0; got == ENF_QUEUE_BURST && i < BURSTS_MAX; i++)
+    uint64_t before_ns = enf_clock_steady_ns();
+    for (int i = 0; got == ENF_QUEUE_BURST && i < BURSTS_MAX; i++) {
         got = enf_queue_read(worker->queue, enf_judge_queued, worker);
+        uint64_t after_ns = enf_clock_steady_ns();
+        if (got > 0)
+            enf_histogram_add(&worker->stats.verdicts, after_ns - before_ns);
+        before_ns = after_ns;
+    }
     struct enf_queue_stats stats = enf_queue_stats(worker->queue);
     atomic_store_explicit(&worker->stats.queue_refused, stats.dropped, memory_order_relaxed);
     atomic_store_explicit(&worker->stats.queue_failed, stats.malformed + stats.failed, memory_order_relaxed);

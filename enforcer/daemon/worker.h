@@ -10,6 +10,7 @@
 #include "enforcer/core/rangemap.h"
 #include "enforcer/daemon/banned.h"
 #include "enforcer/daemon/clock.h"
+#include "enforcer/daemon/histogram.h"
 #include "enforcer/daemon/ifmap.h"
 #include "enforcer/daemon/report.h"
 #include "enforcer/daemon/running.h"
@@ -59,6 +60,8 @@ struct enf_worker_stats {
     atomic_uint_least64_t queue_refused; /* by our verdict */
     atomic_uint_least64_t queue_failed;  /* could not be read, or no verdict reached the kernel */
     atomic_uint_least64_t beat_ms;       /* steady clock: when the thread last came round */
+    struct enf_histogram verdicts;       /* from reading a burst of the queue to the verdicts on it */
+    struct enf_histogram blocks;         /* from the convicting packet to the element in the kernel */
 };
 
 struct enf_worker {

@@ -53,6 +53,11 @@ size_t enf_quarantine_count(const struct enf_quarantine_table *table)
     return table->trees[0].len + table->trees[1].len;
 }
 
+size_t enf_quarantine_count_level(const struct enf_quarantine_table *table, enum enf_level level)
+{
+    return level < ENF_LEVEL_COUNT ? table->trees[0].levels[level] + table->trees[1].levels[level] : 0;
+}
+
 size_t enf_quarantine_count_nets(const struct enf_quarantine_table *table)
 {
     return table->trees[1].len;

@@ -198,6 +198,7 @@ static void tree_insert(struct enf_quarantine_table *table, uint32_t id)
     }
     *link = id;
     tree->len++;
+    tree->levels[enf_quarantine_node_level(node)]++;
     tree->lengths[node->prefix.addr.family == ENF_FAMILY_V6][node->prefix.len]++;
 }
 
@@ -233,6 +234,7 @@ static void tree_remove(struct enf_quarantine_table *table, uint32_t id)
             tree->greatest = enf_quarantine_node(table, tree->greatest)->right;
     }
     tree->len--;
+    tree->levels[enf_quarantine_node_level(node)]--;
     tree->lengths[node->prefix.addr.family == ENF_FAMILY_V6][node->prefix.len]--;
 }
 

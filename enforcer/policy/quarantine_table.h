@@ -25,7 +25,8 @@ struct enf_quarantine_tree {
     uint32_t root;
     uint32_t greatest; /* the node with the greatest key; 0: none */
     size_t len;
-    uint32_t lengths[2][129]; /* how many prefixes of each family (IPv4, IPv6) and length */
+    size_t levels[ENF_LEVEL_COUNT]; /* of them, by level */
+    uint32_t lengths[2][129];       /* how many prefixes of each family (IPv4, IPv6) and length */
 };
 
 struct enf_quarantine_table {

@@ -184,6 +184,10 @@ struct enf_config {
     } report;
     uint64_t aggregate_ms;
     char state[ENF_PATH_LEN];
+    struct {
+        struct enf_addr address; /* family 0: no metrics over HTTP */
+        uint16_t port;
+    } metrics;
     void *owned; /* the storage of all arrays above: private to config/ */
 };
 

@@ -75,6 +75,8 @@ void enf_quarantine_free(struct enf_quarantine_table **table);
 /* A new cap for additions; entries beyond it stay. 0 or -EINVAL. */
 int enf_quarantine_set_max(struct enf_quarantine_table *table, size_t max_entries);
 size_t enf_quarantine_count(const struct enf_quarantine_table *table);
+/* Entries of one level; 0 for a level that is none. */
+size_t enf_quarantine_count_level(const struct enf_quarantine_table *table, enum enf_level level);
 /* Entries by hand of a prefix (net) only. */
 size_t enf_quarantine_count_nets(const struct enf_quarantine_table *table);
 

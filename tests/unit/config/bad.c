@@ -94,6 +94,15 @@ static const struct row shape_rows[] = {
 };
 
 static const struct row value_rows[] = {
+    {"metrics", "metrics: {listen: 127.0.0.1}\n",
+     "1: metrics.listen: expected an address and a port, as 127.0.0.1:9825 or \"[::1]:9825\", found "
+     "127.0.0.1\n"},
+    {"metrics: port", "metrics: {listen: 127.0.0.1:65536}\n",
+     "1: metrics.listen: expected an address and a port, as 127.0.0.1:9825 or \"[::1]:9825\", found "
+     "127.0.0.1:65536\n"},
+    {"metrics: IPv6 without brackets", "metrics: {listen: \"2001:db8::1:9825\"}\n",
+     "1: metrics.listen: expected an address and a port, as 127.0.0.1:9825 or \"[::1]:9825\", found "
+     "\"2001:db8::1:9825\"\n"},
     {"mode", "mode: off\n", "1: mode: expected enforce or observe, found off\n"},
     {"policy", GROUP "policy: reject}]\n",
      "1: groups[0].policy: expected block, inspect or observe, found reject\n"},
@@ -269,8 +278,6 @@ static const struct row later_rows[] = {
     {"queues", "queue: {count: 17}\n", "1: queue.count: expected a whole number from 1 to 16, found 17\n"},
     {"queue numbers", "queue: {first: 65535, count: 2}\n",
      "1: queue.first: expected queue.first and the 1 queues behind it to be at most 65535, found 65535\n"},
-    {"metrics", "metrics: {listen: 127.0.0.1:9825}\n",
-     "1: metrics: not yet supported: metrics over HTTP (today: null)\n"},
 };
 
 static const struct row together_rows[] = {

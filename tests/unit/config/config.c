@@ -398,6 +398,9 @@ static void test_accepted(void **state)
         "groups: []",
         "inbound: {bogons: bogons.txt}",
         "metrics:",
+        "metrics: {listen: null}",
+        "metrics: {listen: 192.0.2.1:65535}",
+        "metrics: {listen: '[2001:db8::1]:1'}",
     };
     /* NOLINTEND(bugprone-suspicious-missing-comma) */
 
