@@ -80,6 +80,7 @@ struct enf_daemon {
     struct enf_quarantine_table *unsaved; /* in force, but the disk refused them; NULL: none */
     bool state_lost;                      /* it began without what was known: the kernel's sets say it */
     bool forgetful;                       /* the state could not be opened: store is one that keeps nothing */
+    bool mode_unsaved;                    /* the mode by hand is in force, the disk has another */
     bool state_failed;                    /* something could not be written since the last time all was */
     uint64_t state_retry_ms;              /* steady clock */
     struct enf_quarantine_table *would;   /* who would be in quarantine: told once, not again and again */
@@ -161,6 +162,8 @@ int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors
 int enf_reject(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, const char *why);
 /* -EIO: the disk refused; other -errno of the kernel. */
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error);
+/* Where the disk has another mode than is in force (d->mode_unsaved). 0 or the store's error. */
+int enf_mode_save_again(struct enf_daemon *d);
 
 /* --- reports.c: what workers say --- */
 void enf_reports_handle(struct enf_daemon *d);

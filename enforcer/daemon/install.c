@@ -270,6 +270,21 @@ int enf_install_view(struct enf_daemon *d)
 
 /* --- mode and reload --- */
 
+static int save_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand)
+{
+    return by_hand ? enf_store_setting_set(d->store, "mode", mode == ENF_MODE_OBSERVE ? "observe" : "enforce")
+                   : enf_store_setting_delete(d->store, "mode");
+}
+
+int enf_mode_save_again(struct enf_daemon *d)
+{
+    int err = d->mode_unsaved ? save_mode(d, d->mode, d->mode_by_hand) : 0;
+
+    if (err == 0)
+        d->mode_unsaved = false;
+    return err;
+}
+
 int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const char *actor, char **error)
 {
     const char *name = mode == ENF_MODE_OBSERVE ? "observe" : "enforce";
@@ -277,9 +292,18 @@ int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const c
 
     if (err < 0)
         return err;
-    /* The disk before the answer: a mode by hand is kept over a restart. */
-    err =
-        by_hand ? enf_store_setting_set(d->store, "mode", name) : enf_store_setting_delete(d->store, "mode");
+    /* The disk before the answer: a mode by hand is kept over a restart. But dropping can be stopped whatever
+     * the disk says (decision 0023), and then be taken up again. */
+    err = save_mode(d, mode, by_hand);
+    bool urgent = by_hand && mode == ENF_MODE_OBSERVE;
+    if (err < 0 && (urgent || d->mode_unsaved)) {
+        enf_log_line("mode", "%s is in force, but could not be written: %s; it is tried again", name,
+                     enf_store_message(d->store));
+        d->state_failed = d->mode_unsaved = true;
+        err = 0;
+    } else if (err == 0) {
+        d->mode_unsaved = false;
+    }
     if (err < 0) {
         if (mode != d->mode)
             enf_install(d, d->running, d->mode, NULL);
@@ -293,8 +317,9 @@ int enf_set_mode(struct enf_daemon *d, enum enf_mode mode, bool by_hand, const c
     d->mode_by_hand = by_hand;
     err = enf_install_view(d);
     if (changed)
-        enf_tell_text(d, ENF_EVENT_MODE_CHANGED, ENF_OUTCOME_SUCCESS, actor, "mode is %s (%s)", name,
-                      by_hand ? "by hand" : "as the configuration says");
+        enf_tell_text(d, ENF_EVENT_MODE_CHANGED, ENF_OUTCOME_SUCCESS, actor, "mode is %s (%s)%s", name,
+                      by_hand ? "by hand" : "as the configuration says",
+                      d->mode_unsaved ? "; not on disk, so a restart forgets it" : "");
     return err;
 }
 

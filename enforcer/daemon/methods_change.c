@@ -175,8 +175,8 @@ METHOD(enf_method_mode_set)
         free(text);
         return -EINVAL;
     }
-    return enf_done(json_pack("{s:s, s:s}", "mode", modes[d->mode == ENF_MODE_OBSERVE], "origin",
-                              d->mode_by_hand ? "hand" : "file"),
+    return enf_done(json_pack("{s:s, s:s, s:b}", "mode", modes[d->mode == ENF_MODE_OBSERVE], "origin",
+                              d->mode_by_hand ? "hand" : "file", "saved", (int)!d->mode_unsaved),
                     result, error);
 }
 

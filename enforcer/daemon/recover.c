@@ -232,7 +232,7 @@ void enf_state_retry(struct enf_daemon *d)
     if (d->forgetful && open_again(d) < 0)
         return;
     size_t len = d->unsaved ? enf_quarantine_count(d->unsaved) : 0;
-    if (save(d) < 0) {
+    if (save(d) < 0 || enf_mode_save_again(d) < 0) {
         d->state_failed = true;
         return;
     }

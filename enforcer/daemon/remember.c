@@ -191,7 +191,7 @@ static int recall_mode(struct enf_daemon *d)
     char mode[32];
     int has = enf_store_setting_get(d->store, "mode", mode, sizeof mode);
 
-    if (has == 1) {
+    if (has == 1 && !d->mode_unsaved) { /* else what was said later holds */
         d->mode_by_hand = true;
         d->mode = strcmp(mode, "observe") == 0 ? ENF_MODE_OBSERVE : ENF_MODE_ENFORCE;
     }

@@ -82,6 +82,13 @@ def test_full_disk(home, disk):
     assert code == -32008, words
     code, words = code_of(gate, "quarantine.add", addresses=["203.0.113.192/27"])
     assert code == -32008, words
+    code, words = code_of(gate, "mode.set", mode="enforce")
+    assert code == -32008, words
+    # But nobody has to go on dropping because a disk is full; and back again.
+    assert daemon.call("mode.set", mode="observe") == {"mode": "observe", "origin": "hand", "saved": False}
+    assert gate.passes(sub, gate.syn(sub)) == [True]
+    assert daemon.call("mode.set", mode="enforce") == {"mode": "enforce", "origin": "hand", "saved": False}
+    assert dropped(gate, sub)
     for _ in range(2):  # status compares with the kernel: nobody who was refused is found there and adopted
         assert daemon.call("status")["coverage"]["ratio"] == 1
     assert daemon.quarantined().keys() == {sub.name}
@@ -95,6 +102,8 @@ def test_full_disk(home, disk):
     daemon.start()
     after = daemon.quarantined()
     assert after == before and after[sub.name]["actor"] == "detector" and wish.name in after
+    assert daemon.call("status")["mode_origin"] == "hand", "the mode was written later"
+    assert daemon.call("mode.set", mode="file") == {"mode": "enforce", "origin": "file", "saved": True}
     assert dropped(gate, sub, wish)
 
 
@@ -113,7 +122,7 @@ def test_read_only_disk(home, disk):
     blocked = gate.fresh("residential", 4)
     assert dropped(gate, blocked)
     for method, params in (("quarantine.add", {"addresses": [blocked.address]}), ("quarantine.release", {"addresses": [single.address]}),
-                           ("relay.add", {"address": "192.0.2.98"}), ("mode.set", {"mode": "observe"})):
+                           ("relay.add", {"address": "192.0.2.98"}), ("mode.set", {"mode": "enforce"})):
         code, words = code_of(gate, method, **params)
         assert code == -32008 and "state" in words, (method, code, words)
     assert dropped(gate, single), "what was refused was not done"

@@ -19,6 +19,8 @@ int ctl_mode(const struct ctl *ctl)
         fputs("mode ", stdout);
         print_clean(stdout, text_at(result, "mode"));
         puts(strcmp(text_at(result, "origin"), "hand") == 0 ? " (by hand)" : " (as the file says)");
+        if (json_is_false(json_object_get(result, "saved")))
+            puts("not on disk: a restart before it can be written forgets it");
     }
     json_decref(result);
     return rc;
