@@ -85,7 +85,9 @@ static void prefetch(struct enf_worker *worker, const struct sight *sights, size
         subscribers[known++] = &sights[i].subscriber;
     }
     if (read)
-        enf_flows_prefetch(worker->flows, packets, known);
+        enf_flows_prefetch(worker->flows, packets, subscribers, known);
+    else
+        enf_aggregate_prefetch(worker->aggregate, ENF_EVENT_EGRESS_BLOCKED, subscribers, known);
     enf_detector_prefetch(worker->detector, subscribers, known);
 }
 _Static_assert(ENF_LOG_BURST <= ENF_QUEUE_BURST, "both are prefetched by the same function");

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #define XXH_INLINE_ALL /* keys of known length: a call costs more than the hash */
 #include <xxhash.h>
 
 #define FETCH_AHEAD 4
+#define HUGE_PAGE   (2UL << 20)
 
 uint32_t enf_flow_hash(const struct enf_flows *flows, const struct flow_key *key)
 {
@@ -133,6 +135,19 @@ bool enf_flow_subscriber_has_room(const struct enf_flows *flows, const struct en
     return flows->sketch[0][at[0]] < max || flows->sketch[1][at[1]] < max;
 }
 
+static void prefetch_rows(const struct enf_flows *flows, const uint32_t at[2])
+{
+    __builtin_prefetch(&flows->sketch[0][at[0]], 1);
+    __builtin_prefetch(&flows->sketch[1][at[1]], 1);
+}
+
+void enf_flow_prefetch_count(const struct enf_flows *flows, const struct enf_prefix *subscriber)
+{
+    uint32_t at[2];
+    sketch_rows(flows, subscriber->addr.bytes, subscriber->len, subscriber->addr.family == ENF_FAMILY_V6, at);
+    prefetch_rows(flows, at);
+}
+
 static void count(struct enf_flows *flows, struct flow *flow, bool in)
 {
     uint32_t at[2];
@@ -188,6 +203,11 @@ static void prefetch_oldest(const struct enf_flows *flows, uint32_t id)
         return;
     const struct flow *next = &flows->flows[id];
     __builtin_prefetch(&flows->slots[next->hash & flows->slots_mask], 1);
+    if (next->flags & FLOW_COUNTED) {
+        uint32_t at[2];
+        sketch_rows(flows, next->client, next->prefix_len, next->flags & FLOW_V6, at);
+        prefetch_rows(flows, at);
+    }
     if (next->next != FLOW_NONE)
         __builtin_prefetch(&flows->flows[next->next], 1);
 }
@@ -300,6 +320,15 @@ void enf_flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms
 
 /* --- the whole table --- */
 
+/* Both tables are read at random: with pages of 4 KB nearly each read would miss the TLB too. Only a wish. */
+static void wish_huge_pages(void *memory, size_t size)
+{
+    uintptr_t from = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    uintptr_t to = ((uintptr_t)memory + size) / HUGE_PAGE * HUGE_PAGE;
+    if (from < to)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+}
+
 int enf_flows_new(const struct enf_flows_params *params, struct enf_flows **out)
 {
     struct enf_flows_params taken = *params;
@@ -330,6 +359,8 @@ int enf_flows_new(const struct enf_flows_params *params, struct enf_flows **out)
         enf_flows_free(&flows);
         return -ENOMEM;
     }
+    wish_huge_pages(flows->slots, slots * sizeof(*flows->slots));
+    wish_huge_pages(flows->flows, taken.max_flows * sizeof(*flows->flows));
     *out = flows;
     return 0;
 }

@@ -128,6 +128,8 @@ void enf_flow_remove(struct enf_flows *flows, struct flow *flow);
 void enf_flow_move(struct enf_flows *flows, struct flow *flow, enum flow_list list, uint64_t now_ms);
 /* False where the subscriber has as many as it may. */
 bool enf_flow_subscriber_has_room(const struct enf_flows *flows, const struct enf_prefix *subscriber);
+/* Fetches what tells that. */
+void enf_flow_prefetch_count(const struct enf_flows *flows, const struct enf_prefix *subscriber);
 struct enf_addr enf_flow_client(const struct flow *flow);
 struct enf_prefix enf_flow_subscriber(const struct flow *flow);
 /* A reader for a flow of FLOW_WAITING, whose isn it takes; the flow is then in `list`. False where there is

@@ -392,7 +392,8 @@ static void fetch_reading(const struct reading *reading)
         __builtin_prefetch(at + i, 1);
 }
 
-void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *const *packets, size_t len)
+void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *const *packets,
+                        const struct enf_prefix *const *subscribers, size_t len)
 {
     uint32_t hashes[ENF_FLOWS_PREFETCH_MAX];
     if (len > ENF_FLOWS_PREFETCH_MAX)
@@ -403,6 +404,8 @@ void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *
                                                                              : ENF_DIRECTION_SERVER);
         hashes[i] = enf_flow_hash(flows, &key);
         __builtin_prefetch(&flows->slots[hashes[i] & flows->slots_mask], 1);
+        if (subscribers && (packets[i]->tcp_flags & ENF_TCP_SYN))
+            enf_flow_prefetch_count(flows, subscribers[i]);
     }
     for (size_t i = 0; i < len; i++) {
         uint32_t id = flows->slots[hashes[i] & flows->slots_mask].id;

@@ -6,6 +6,7 @@
 #include "enforcer/policy/keymap.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +14,18 @@
 #define CHUNK   256u
 #define COMMONS ENF_EVENT_ACTION_COUNT /* records 1 to COMMONS: one an action, for keys beyond the cap */
 
+/* What every packet touches comes first, in one cache line. */
 struct record {
-    struct enf_aggregate_packet first; /* of the open interval; while count > 0 */
-    bool open;
-    uint64_t start_ms;
+    _Alignas(64) uint64_t start_ms;
     uint64_t count;   /* not told yet */
     uint32_t earlier; /* in the queue; of a free one: the next free one */
     uint32_t later;
-    uint32_t destinations_len;
+    uint16_t destinations_len;
+    bool open;
     struct enf_addr destinations[ENF_EVENT_DESTINATIONS_MAX];
+    struct enf_aggregate_packet first; /* of the open interval; while count > 0 */
 };
+_Static_assert(offsetof(struct record, destinations[1]) <= 64, "the first destination is in the first line");
 
 struct enf_aggregate {
     struct enf_keymap map;
@@ -47,9 +50,10 @@ static int chunk_add(struct enf_aggregate *aggregate)
     if (!chunks)
         return -ENOMEM;
     aggregate->chunks = chunks;
-    chunks[aggregate->chunks_len] = calloc(CHUNK, sizeof(struct record));
+    chunks[aggregate->chunks_len] = aligned_alloc(_Alignof(struct record), CHUNK * sizeof(struct record));
     if (!chunks[aggregate->chunks_len])
         return -ENOMEM;
+    memset(chunks[aggregate->chunks_len], 0, CHUNK * sizeof(struct record));
     aggregate->chunks_len++;
     return 0;
 }
@@ -136,14 +140,19 @@ static void clock_mend(struct enf_aggregate *aggregate, uint64_t now_ms)
 /* --- records -----------------------------------------------------------------------------------------------
  */
 
-static struct enf_key key_of(const struct enf_aggregate_packet *packet)
+static struct enf_key key_from(enum enf_event_action action, const struct enf_prefix *prefix)
 {
     struct enf_key key = {{0}};
 
-    memcpy(key.bytes, &packet->key.addr, sizeof(packet->key.addr));
-    key.bytes[sizeof(packet->key.addr)] = packet->key.len;
-    key.bytes[sizeof(packet->key.addr) + 1] = (uint8_t)packet->action;
+    memcpy(key.bytes, &prefix->addr, sizeof(prefix->addr));
+    key.bytes[sizeof(prefix->addr)] = prefix->len;
+    key.bytes[sizeof(prefix->addr) + 1] = (uint8_t)action;
     return key;
+}
+
+static struct enf_key key_of(const struct enf_aggregate_packet *packet)
+{
+    return key_from(packet->action, &packet->key);
 }
 
 static bool is_common(uint32_t id)
@@ -235,6 +244,24 @@ static void record_tell(struct enf_aggregate *aggregate, uint32_t id, uint64_t n
     record->count = 0;
     record->destinations_len = 0;
     fn(ctx, &event);
+}
+
+void enf_aggregate_prefetch(const struct enf_aggregate *aggregate, enum enf_event_action action,
+                            const struct enf_prefix *const *keys, size_t len)
+{
+    size_t homes[ENF_AGGREGATE_PREFETCH_MAX];
+
+    if (len > ENF_AGGREGATE_PREFETCH_MAX)
+        len = ENF_AGGREGATE_PREFETCH_MAX;
+    for (size_t i = 0; i < len; i++) {
+        struct enf_key key = key_from(action, keys[i]);
+        homes[i] = enf_keymap_prefetch(&aggregate->map, &key);
+    }
+    for (size_t i = 0; i < len; i++) {
+        uint32_t id = enf_keymap_at(&aggregate->map, homes[i]);
+        if (id)
+            __builtin_prefetch(record_at(aggregate, id), 1);
+    }
 }
 
 void enf_aggregate_feed(struct enf_aggregate *aggregate, uint64_t now_ms,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#define XXH_INLINE_ALL /* keys of known length: a call costs more than the hash */
 #include <xxhash.h>
 
 #define SLOTS_MIN 64u
@@ -44,6 +45,20 @@ static int grow(struct enf_keymap *map)
 uint32_t enf_keymap_find(const struct enf_keymap *map, const struct enf_key *key)
 {
     return map->slots_len ? map->slots[slot_of(map, key)].value : 0;
+}
+
+size_t enf_keymap_prefetch(const struct enf_keymap *map, const struct enf_key *key)
+{
+    if (!map->slots_len)
+        return 0;
+    size_t home = home_of(map, key);
+    __builtin_prefetch(&map->slots[home]);
+    return home;
+}
+
+uint32_t enf_keymap_at(const struct enf_keymap *map, size_t place)
+{
+    return place < map->slots_len ? map->slots[place].value : 0;
 }
 
 int enf_keymap_add(struct enf_keymap *map, const struct enf_key *key, uint32_t value)

@@ -26,6 +26,11 @@ struct enf_keymap {
 
 /* The value of a key, or 0. */
 uint32_t enf_keymap_find(const struct enf_keymap *map, const struct enf_key *key);
+/* Fetches the place where the key should be, and returns it: for enf_keymap_at, before anything is added or
+ * removed. */
+size_t enf_keymap_prefetch(const struct enf_keymap *map, const struct enf_key *key);
+/* The value at such a place, mostly that of the key; 0 where there is none. */
+uint32_t enf_keymap_at(const struct enf_keymap *map, size_t place);
 /* Adds a key that is not there yet. value is not 0. 0 or -ENOMEM. */
 int enf_keymap_add(struct enf_keymap *map, const struct enf_key *key, uint32_t value);
 /* Removes a key; nothing happens where it is not there. */

@@ -62,7 +62,7 @@ static void flood(struct enf_flows *flows, size_t syns, uint32_t sources, bool p
         double begin = now_ns();
         for (size_t k = 0; k < GROUP; k++) {
             if (prefetch && k % BATCH == 0)
-                enf_flows_prefetch(flows, pointers + k, BATCH);
+                enf_flows_prefetch(flows, pointers + k, NULL, BATCH);
             struct enf_flow_context context = {.time_ms = 1000000 + (i + k) / 500,
                                                .subscriber = enf_prefix_host(&packets[k].source)};
             (void)enf_flows_feed(flows, ENF_PACKET_OK, &packets[k], ENF_DIRECTION_CLIENT, &context, count,

@@ -140,7 +140,7 @@ static void judge(struct replay *replay, const struct batch *batch)
             size_t n = batch->len - i < FETCH ? batch->len - i : FETCH;
             for (size_t k = 0; k < n; k++)
                 packets[k] = &batch->packets[i + k].packet;
-            enf_flows_prefetch(replay->flows, packets, n);
+            enf_flows_prefetch(replay->flows, packets, NULL, n);
         }
         const struct batch_packet *p = &batch->packets[i];
         observe(replay, p->result, &p->packet, p->time_ms);

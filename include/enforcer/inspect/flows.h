@@ -106,9 +106,11 @@ unsigned enf_flows_feed(struct enf_flows *flows, enum enf_packet_result result,
 enum enf_direction enf_flows_direction(const struct enf_flows *flows, const struct enf_packet *packet);
 
 /* Optional, before feeding what was received together: has the memory of all these packets on its way while
- * the first is fed. Changes nothing but the speed. */
+ * the first is fed. subscribers: of each packet the one that its context will name; NULL: not known. Changes
+ * nothing but the speed. */
 #define ENF_FLOWS_PREFETCH_MAX 64
-void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *const *packets, size_t len);
+void enf_flows_prefetch(const struct enf_flows *flows, const struct enf_packet *const *packets,
+                        const struct enf_prefix *const *subscribers, size_t len);
 
 /* Tells what time tells at now_ms (the clock of the packets) and forgets what is idle, at most max_work
  * flows. Returns how many; where it is max_work, more may be due. To be called several times a second live,

@@ -38,6 +38,12 @@ void enf_aggregate_free(struct enf_aggregate **aggregate);
 /* Another interval, at once also for what is open. 0 or -EINVAL. */
 int enf_aggregate_set_interval(struct enf_aggregate *aggregate, uint64_t interval_ms);
 
+/* Optional, before feeding what came together: has the memory of all these keys on its way while the first is
+ * fed. Changes nothing but the speed; of more than ENF_AGGREGATE_PREFETCH_MAX keys the first ones. */
+#define ENF_AGGREGATE_PREFETCH_MAX 64
+void enf_aggregate_prefetch(const struct enf_aggregate *aggregate, enum enf_event_action action,
+                            const struct enf_prefix *const *keys, size_t len);
+
 /* Accounts packets at now_ms (wall clock). A key without an open interval is told at once and opens one. An
  * event has action, time, key as subscriber, count, the interval that count covers (0 for the one at once),
  * the distinct destinations of it as far as they fit, and source, destination, ports and interface of the

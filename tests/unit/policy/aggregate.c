@@ -207,6 +207,34 @@ static void test_sum(void **state)
     }
 }
 
+/* The same keys with and without fetching ahead, from an empty table to beyond the cap: the same events. */
+static void test_prefetch_changes_nothing(void **state)
+{
+    enum { HOSTS = 3000, CAP = 2000, BURST = ENF_AGGREGATE_PREFETCH_MAX };
+    struct enf_aggregate *aggregates[2] = {NULL, NULL};
+    struct heard heard[2] = {{.events = 0}, {.events = 0}};
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(enf_aggregate_new(INTERVAL, CAP, 3, &aggregates[i]), 0);
+    for (unsigned host = 0; host < 3 * HOSTS; host += BURST) {
+        struct enf_aggregate_packet packets[BURST + 1];
+        const struct enf_prefix *keys[BURST + 1];
+        for (unsigned i = 0; i <= BURST; i++) {
+            packets[i] = packet((host + i) % HOSTS, i);
+            keys[i] = &packets[i].key;
+        }
+        enf_aggregate_prefetch(aggregates[1], ENF_EVENT_EGRESS_BLOCKED, keys, BURST + 1);
+        for (unsigned i = 0; i < BURST; i++)
+            for (int k = 0; k < 2; k++)
+                enf_aggregate_feed(aggregates[k], 1000 + host * 10ULL, &packets[i], on_event, &heard[k]);
+        assert_memory_equal(&heard[0], &heard[1], sizeof(heard[0]));
+    }
+    assert_true(heard[1].events > HOSTS);
+    for (int i = 0; i < 2; i++)
+        enf_aggregate_free(&aggregates[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +242,7 @@ int main(void)
         cmocka_unit_test(test_what_an_event_says),
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_sum),
+        cmocka_unit_test(test_prefetch_changes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
