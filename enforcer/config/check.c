@@ -123,6 +123,7 @@ void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
     for (size_t i = 0; i < config->groups_len; i++)
         check_group_name(reader, config->groups, i);
     enf_sinks_check(reader, config);
+    enf_hooks_check(reader, config);
     enf_overlap_check(reader, config);
     enf_overrides_check(reader, draft);
     enf_traps_check(reader, draft);

@@ -201,6 +201,8 @@ static const struct enf_row option_rows[] = {
     {.key = "queue", .read = enf_read_section, .arg.table = &queue_table},
     {.key = "control", .read = enf_read_section, .arg.table = &control_table},
     {.key = "events", .read = enf_read_sinks},
+    {.key = "hooks", .read = enf_read_hooks},
+    {.key = "report", .read = enf_read_report},
     {.key = "aggregate", .read = enf_read_duration, CONFIG(aggregate_ms), .arg.range.max = DAY_MS},
     {.key = "state", .read = enf_read_path, CONFIG(state)},
     {.key = "metrics", .read = read_metrics},

@@ -5,6 +5,7 @@
 #include "enforcer/control/server.h"
 #include "enforcer/daemon/crew.h"
 #include "enforcer/daemon/cut.h"
+#include "enforcer/daemon/hooks.h"
 #include "enforcer/daemon/metrics.h"
 #include "enforcer/daemon/report.h"
 #include "enforcer/daemon/running.h"
@@ -92,6 +93,7 @@ struct enf_daemon {
     struct enf_truth truth;
     struct enf_cut cut;
     struct enf_daemon_metrics metrics;
+    struct enf_hooks hooks;
     uint64_t reports_lost_told;
     struct {
         const struct enf_control_caller *caller; /* of the request that is being done; NULL: none */

@@ -341,6 +341,8 @@ static void note_restart(const struct enf_config *old, const struct enf_config *
         note(changes, "metrics.listen: takes effect at the next start");
     if (old->max_subscribers != new->max_subscribers)
         note(changes, "detector.max_subscribers: takes effect at the next start");
+    if (!enf_hooks_equal(old, new))
+        note(changes, "hooks: takes effect at the next start");
 }
 
 /* Counters of the worker that have settings of their own. Without memory the old limits of the governor hold.

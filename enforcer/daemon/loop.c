@@ -47,6 +47,7 @@ static void on_second(uv_timer_t *timer)
 
     enf_hub_tick(d->hub, enf_clock_steady_ms());
     enf_sinks_kick(d);
+    enf_hooks_tick(d);
     enf_quarantine_expire(d->would, enf_clock_wall_ms(), 0, NULL);
     if (lost > d->reports_lost_told) {
         enf_tell_text(d, ENF_EVENT_TELEMETRY_LOST, ENF_OUTCOME_FAILURE, NULL,
@@ -83,6 +84,7 @@ static void stop(struct enf_daemon *d)
     enf_cut_close(d);
     enf_sinks_close(d);
     enf_metrics_end(d);
+    enf_hooks_close(d);
     uv_timer_stop(&d->second);
     uv_timer_stop(&d->expiry);
     uv_close((uv_handle_t *)&d->mail, on_close);
@@ -142,6 +144,7 @@ void enf_loop_close(struct enf_daemon *d)
     enf_cut_close(d);
     enf_sinks_close(d);
     enf_metrics_end(d);
+    enf_hooks_close(d);
     uv_run(&d->loop, UV_RUN_NOWAIT);
     uv_walk(&d->loop, close_walk, NULL);
     while (uv_run(&d->loop, UV_RUN_ONCE) != 0)

@@ -154,6 +154,16 @@ static json_t *sinks_json(struct enf_daemon *d)
     return list;
 }
 
+static json_t *hooks_json(const struct enf_daemon *d)
+{
+    const struct enf_hooks *hooks = &d->hooks;
+
+    return json_pack("{s:I, s:b, s:I, s:I, s:I}", "configured", (json_int_t)hooks->rows_len, "running",
+                     (int)(hooks->fd >= 0), "done", (json_int_t)hooks->counts[ENF_HOOK_DONE], "failed",
+                     (json_int_t)hooks->counts[ENF_HOOK_FAILED], "dropped",
+                     (json_int_t)hooks->counts[ENF_HOOK_DROPPED]);
+}
+
 static json_t *events_json(struct enf_daemon *d)
 {
     struct enf_hub_stats stats;
@@ -275,21 +285,21 @@ METHOD(enf_method_status)
         enf_truth_check(d, ENF_ADOPT_METER);
     json_t *kernel = kernel_json(d);
     json_t *coverage = coverage_json(d);
-    return enf_done(json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                              "s:o, s:o, s:o, s:{s:I, s:I}, "
-                              "s:I, s:I}",
-                              "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
-                              d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
-                              d->mode_by_hand ? "hand" : "file", "started", enf_time_json(d->started_ms),
-                              "uptime_s", (json_int_t)((enf_clock_wall_ms() - d->started_ms) / 1000),
-                              "config", d->running->path, "queue_kind",
-                              d->queued ? enf_kernel_queue_name(d->queue_kind) : "none", "groups",
-                              groups_json(d, counters), "counters", counters, "telemetry", telemetry_json(d),
-                              "events", events_json(d), "kernel", kernel, "governor", governor_json(d),
-                              "coverage", coverage, "detector", detector_json(d), "flows", flows_json(d),
-                              "quarantine", "entries", (json_int_t)enf_quarantine_count(d->quarantine),
-                              "capacity", (json_int_t)d->running->config->quarantine.max_entries, "relays",
-                              (json_int_t)d->hand_relays_len + (json_int_t)d->running->config->relays_len,
-                              "clients", (json_int_t)control.clients),
-                    result, error);
+    return enf_done(
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+                  "s:o, s:o, s:o, s:o, s:{s:I, s:I}, "
+                  "s:I, s:I}",
+                  "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
+                  d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
+                  d->mode_by_hand ? "hand" : "file", "started", enf_time_json(d->started_ms), "uptime_s",
+                  (json_int_t)((enf_clock_wall_ms() - d->started_ms) / 1000), "config", d->running->path,
+                  "queue_kind", d->queued ? enf_kernel_queue_name(d->queue_kind) : "none", "groups",
+                  groups_json(d, counters), "counters", counters, "telemetry", telemetry_json(d), "events",
+                  events_json(d), "hooks", hooks_json(d), "kernel", kernel, "governor", governor_json(d),
+                  "coverage", coverage, "detector", detector_json(d), "flows", flows_json(d), "quarantine",
+                  "entries", (json_int_t)enf_quarantine_count(d->quarantine), "capacity",
+                  (json_int_t)d->running->config->quarantine.max_entries, "relays",
+                  (json_int_t)d->hand_relays_len + (json_int_t)d->running->config->relays_len, "clients",
+                  (json_int_t)control.clients),
+        result, error);
 }

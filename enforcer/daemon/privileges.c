@@ -236,6 +236,22 @@ static int reduce(const struct identity *who)
     return 0;
 }
 
+int enf_privileges_drop_all(const char *user, const char *preferred)
+{
+    struct identity who = {.name = "root"};
+
+    if (geteuid() == 0 && look_up(preferred, &who) != 1)
+        (void)look_up(user ? user : ENF_DEFAULT_USER, &who);
+    empty_bounding_set();
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    int err = become(&who);
+    if (err == 0)
+        err = set_capabilities(0);
+    if (err == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        err = -errno;
+    return err;
+}
+
 static int lock_files(const struct enf_running *running, const struct paths *paths)
 {
     const struct enf_config *config = running->config;

@@ -22,3 +22,9 @@ struct enf_privileges {
  */
 int enf_privileges_drop(const struct enf_running *running, const struct enf_privileges *wanted,
                         bool *out_filtered);
+
+/* For a process that needs no right at all: becomes preferred where there is such a user, else user (NULL:
+ * ENF_DEFAULT_USER) where there is, without any capability, no_new_privs. Started by another user than root
+ * it stays who it is. 0 or -errno.
+ */
+int enf_privileges_drop_all(const char *user, const char *preferred);

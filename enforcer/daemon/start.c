@@ -44,7 +44,9 @@ static int open_hub(struct enf_daemon *d)
                                     .version = ENF_VERSION,
                                     .spool = spool,
                                     .lost = on_lost,
-                                    .lost_ctx = d};
+                                    .lost_ctx = d,
+                                    .listener = enf_hooks_take,
+                                    .listener_ctx = d};
     struct enf_hub_sink sinks[ENF_EVENT_SINKS_MAX];
 
     snprintf(spool, sizeof spool, "%s/spool", config->state);
@@ -231,10 +233,16 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
 
     if (err == 0)
         err = identify(d);
+    if (err == 0) { /* first: it inherits what is open */
+        err = enf_hooks_make(d, options->user);
+        if (err < 0)
+            enf_log_line("hooks", "the process that runs them could not be made: %s", strerror(-err));
+    }
     if (err == 0)
         err = enf_loop_open(d);
     if (err < 0)
         return err;
+    enf_hooks_open(d);
     load_modules();
     enf_mailbox_init(&d->mailbox, enf_loop_wake, d);
     err = open_crew(d); /* the second daemon of a namespace ends here, before it touched anything */
@@ -341,6 +349,8 @@ int enf_daemon_run(const struct enf_options *options)
     if (err == 0) {
         tell_started(d);
         enf_supervisor_tell(d, "READY=1");
+        if (options->ready_fd >= 0)
+            enf_hooks_detach(d);
         say_ready(options->ready_fd);
         enf_truth_check(d, ENF_ADOPT_ALL);
         enf_enforce_expire(d);

@@ -52,7 +52,7 @@ static const struct row shape_rows[] = {
     {"unknown key of the top", "moed: observe\n",
      "1: moed: expected the key mode, interfaces, relays, smarthosts, groups, detector, quarantine, inbound, "
      "antispoof, "
-     "queue, control, events, aggregate, state or metrics, found an unknown one\n"},
+     "queue, control, events, hooks, report, aggregate, state or metrics, found an unknown one\n"},
     {"unknown key of a section", "queue:\n  count: 1\n  size: 5\n",
      "3: queue.size: expected the key first, count or fail, found an unknown one\n"},
     {"unknown key of an entry", "relays:\n- name: a\n  addresses: [192.0.2.1]\n  owner: me\n",
@@ -412,6 +412,26 @@ static const struct row together_rows[] = {
      "- {type: syslog}\n- {type: syslog, path: /dev/log}\n",
      "4: events[2].address: expected a receiver of its own, found that of events[0]\n"
      "6: events[4].path: expected a receiver of its own, found that of events[3]\n"},
+    {"hooks",
+     "hooks:\n- {run: [/bin/a]}\n- {name: a, run: [a], severity: high}\n"
+     "- {name: a, run: [], actions: [released, hook-failed]}\n"
+     "- {name: b, run: /bin/a, severity: low, timeout: 6m}\n",
+     "2: hooks[0].name: expected a name, found no such key\n"
+     "2: hooks[0]: expected actions or severity, found neither\n"
+     "3: hooks[1].run[0]: expected the absolute path of a program\n"
+     "4: hooks[2].run: expected a program and its arguments, as a list, found none\n"
+     "4: hooks[2].actions: expected events that hooks do not cause themselves, found hook-failed or "
+     "hook-dropped\n"
+     "4: hooks[2].name: expected a name of its own, found a, which is also hooks[1].name\n"
+     "5: hooks[3].run: expected a program and its arguments, as a list, found /bin/a\n"
+     "5: hooks[3].timeout: expected a duration from 1s to 5m, like 30s, 10m, 1h or 7d, found 6m\n"},
+    {"report", "report: {organisation: \"\", contact: \"a b@example.net\", domain: \"-x\"}\n",
+     "1: report.organisation: expected the name of an organisation of at most 200 bytes, found \"\"\n"
+     "1: report.contact: expected a mail address, like abuse@example.net, found \"a b@example.net\"\n"
+     "1: report.domain: expected a domain name, like example.net, found \"-x\"\n"},
+    {"report: all of it", "report: {domain: example.net}\n",
+     "1: report.organisation: expected the name of an organisation, found no such key\n"
+     "1: report.contact: expected a mail address, found no such key\n"},
     {"two sinks, one file", "events:\n- {type: file, path: /a}\n- {type: file, path: /a}\n",
      "3: events[1].path: expected a file of its own, found that of events[0]\n"},
     {"max_subscribers of a group", GROUP "detector: {max_subscribers: 5}}]\n",

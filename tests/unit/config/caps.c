@@ -129,6 +129,8 @@ static void test_lists(void **state)
         {"detector: {traps: [", "2001:db8::#, ", "]}", "detector.traps", ENF_TRAPS_MAX},
         {"control: {admins: [", "u#, ", "]}", "control.admins", ENF_PRINCIPALS_MAX},
         {"events: [", "{type: file, path: /e#}, ", "]", "events", ENF_EVENT_SINKS_MAX},
+        {"hooks: [", "{name: h#, run: [/a], severity: high}, ", "]", "hooks", ENF_HOOKS_MAX},
+        {"hooks: [{name: h, severity: high, run: [", "/a#, ", "]}]", "hooks[0].run", ENF_HOOK_WORDS_MAX},
         {"groups: [{name: a, prefixes: [\"2001:db8::/32\"], subscribers: {", "\"2001:db8:0:#::/64\": {}, ",
          "}}]", "groups[0].subscribers", ENF_OVERRIDES_MAX},
     };

@@ -344,7 +344,9 @@ static void test_sinks(void **state)
         "events:\n"
         "- {type: syslog}\n"
         "- {type: syslog, transport: udp, address: \"2001:db8::1\", format: cef, facility: local0}\n"
-        "- {type: file, path: /a, actions: [released, started], severity: high}\n";
+        "- {type: file, path: /a, actions: [released, started], severity: high}\n"
+        "hooks:\n"
+        "- {name: desk, run: [/bin/a, b], actions: [stopped]}\n";
     assert_int_equal(enf_config_parse("f", good, strlen(good), &config, &errors), 0);
     assert_int_equal(config->events_len, 3);
     const struct enf_event_sink *sink = config->events;
@@ -357,6 +359,11 @@ static void test_sinks(void **state)
     assert_int_equal(sink[1].facility, 16);
     assert_true(sink[2].actions == (UINT64_C(1) << ENF_EVENT_RELEASED | UINT64_C(1) << ENF_EVENT_STARTED));
     assert_int_equal(sink[2].severity, 73);
+    assert_int_equal(config->hooks_len, 1);
+    assert_int_equal(config->hooks[0].timeout_ms, 10000);
+    assert_int_equal(config->hooks[0].run_len, 2);
+    assert_string_equal(config->hooks[0].run[1].text, "b");
+    assert_true(config->hooks[0].actions == UINT64_C(1) << ENF_EVENT_STOPPED);
     enf_config_free(&config);
 }
 
@@ -372,6 +379,9 @@ static void test_accepted(void **state)
         "address: 192.0.2.1, port: 1}, {type: syslog, transport: udp, address: 192.0.2.1, port: 65535}, "
         "{type: syslog, transport: tcp, address: 'fe80::1', facility: local7, severity: critical}, "
         "{type: unix, path: /run/log, actions: [quarantined, released]}]",
+        "hooks: [{name: a, run: [/bin/a, '', 'b c'], actions: [quarantined], severity: info, timeout: 1s}, "
+        "{name: b, run: [/bin/a], severity: low, timeout: 5m}]",
+        "report: {organisation: \"Caf\xc3\xa9 & Co\", contact: a.b+c@example.net, domain: a-b.example.net}",
         "control: {admins: [], viewers: [noc, \"@noc\", 'DOM\\user', machine$]}",
         "control: {socket: /23456789" TEN TEN TEN TEN TEN TEN TEN TEN TEN "01234567}" /* 107 bytes */,
         "interfaces: {subscriber: [\"c*\", a1234567890123*, b12345678901234]}",

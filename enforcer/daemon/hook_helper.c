@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The process that runs hook programs: a queue with a bound, so many at once, a time limit for each. It
+ * parses nothing and has no rights. */
+#include "enforcer/core/text.h"
+#include "enforcer/daemon/hooks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MESSAGE_MAX (2u << 20)
+
+/* One run of one hook, waiting or going on. */
+struct job {
+    uint32_t hook;
+    char *text; /* the event; given away when the program starts */
+    size_t len;
+    char about[ENF_HOOK_ABOUT_LEN];
+    pid_t pid; /* 0: this slot is free */
+    uint64_t deadline_ms;
+    bool killed;
+};
+
+struct helper {
+    int fd; /* -1: the daemon is gone */
+    int signals;
+    const struct enf_config *config;
+    struct job running[ENF_HOOKS_PARALLEL];
+    struct job waiting[ENF_HOOKS_WAITING]; /* a ring */
+    size_t first;
+    size_t len;
+    char *buffer;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void answer(struct helper *h, enum enf_hook_result result, const struct job *job, const char *what)
+{
+    struct enf_hook_answer message = {.result = result, .hook = job->hook};
+
+    snprintf(message.text, sizeof message.text, "%s, for %s: %s", h->config->hooks[job->hook].name,
+             job->about, what);
+    if (h->fd >= 0) /* what the daemon does not read fast enough is not counted by it */
+        (void)send(h->fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* --- in the child ------------------------------------------------------------------------------------------
+ */
+
+static void become_program(const struct enf_hook_config *hook, int event)
+{
+    char *argv[ENF_HOOK_WORDS_MAX + 1] = {NULL};
+    char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+         language[] = "LANG=C.UTF-8";
+    char *const environment[] = {path, language, NULL};
+    sigset_t none;
+
+    setpgid(0, 0);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    if (dup2(event, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || chdir("/") < 0)
+        _exit(126);
+    if (close_range(STDERR_FILENO + 1, ~0u, 0) < 0)
+        _exit(126);
+    for (size_t i = 0; i < hook->run_len; i++)
+        argv[i] = hook->run[i].text;
+    execve(argv[0], argv, environment);
+    _exit(errno == ENOENT ? 127 : 126);
+}
+
+/* --- one run -----------------------------------------------------------------------------------------------
+ */
+
+/* A file in memory: the program can read it at its own pace, or not at all. */
+static int event_file(const struct job *job)
+{
+    int fd = memfd_create("event", MFD_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (write(fd, job->text, job->len) != (ssize_t)job->len || lseek(fd, 0, SEEK_SET) < 0) {
+        close(fd);
+        return -EIO;
+    }
+    return fd;
+}
+
+static int start(struct helper *h, struct job *job)
+{
+    const struct enf_hook_config *hook = &h->config->hooks[job->hook];
+    int event = event_file(job);
+    int err = 0;
+
+    if (event < 0)
+        return event;
+    job->pid = fork();
+    if (job->pid == 0)
+        become_program(hook, event);
+    if (job->pid < 0)
+        err = -errno;
+    else
+        setpgid(job->pid, job->pid); /* whoever of the two comes first */
+    close(event);
+    job->deadline_ms = now_ms() + hook->timeout_ms;
+    job->killed = false;
+    return err;
+}
+
+static void fill_slots(struct helper *h)
+{
+    for (size_t i = 0; i < ENF_HOOKS_PARALLEL && h->len > 0; i++) {
+        struct job *slot = &h->running[i];
+
+        if (slot->pid != 0)
+            continue;
+        *slot = h->waiting[h->first];
+        h->waiting[h->first] = (struct job){0};
+        h->first = (h->first + 1) % ENF_HOOKS_WAITING;
+        h->len--;
+        int err = start(h, slot);
+        free(slot->text);
+        slot->text = NULL;
+        if (err < 0) {
+            slot->pid = 0;
+            answer(h, ENF_HOOK_FAILED, slot, strerror(-err));
+        }
+    }
+}
+
+static void tell_end(struct helper *h, const struct job *job, int status)
+{
+    char what[ENF_HOOK_TEXT_LEN], limit[32];
+
+    if (job->killed)
+        snprintf(what, sizeof what, "killed, it ran for longer than %s",
+                 enf_duration_str(h->config->hooks[job->hook].timeout_ms, limit, sizeof limit));
+    else if (WIFSIGNALED(status))
+        snprintf(what, sizeof what, "ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(what, sizeof what, "exit code %d%s", WEXITSTATUS(status),
+                 WEXITSTATUS(status) == 127   ? " (there is no such program?)"
+                 : WEXITSTATUS(status) == 126 ? " (it may not be run?)"
+                                              : "");
+    answer(h, WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job->killed ? ENF_HOOK_DONE : ENF_HOOK_FAILED,
+           job, what);
+}
+
+/* What it left running ends with it: the group is killed while its leader's number is still taken. */
+static void reap(struct helper *h)
+{
+    for (size_t i = 0; i < ENF_HOOKS_PARALLEL; i++) {
+        struct job *job = &h->running[i];
+        siginfo_t info = {0};
+        int status = 0;
+
+        if (job->pid == 0 || waitid(P_PID, (id_t)job->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+            info.si_pid == 0)
+            continue;
+        kill(-job->pid, SIGKILL);
+        if (waitpid(job->pid, &status, 0) != job->pid)
+            continue;
+        tell_end(h, job, status);
+        *job = (struct job){0};
+    }
+}
+
+/* Kills what is over its time. The ms until the next one is, or -1. */
+static int check_deadlines(struct helper *h)
+{
+    uint64_t now = now_ms(), next = UINT64_MAX;
+
+    for (size_t i = 0; i < ENF_HOOKS_PARALLEL; i++) {
+        struct job *job = &h->running[i];
+
+        if (job->pid == 0 || job->killed)
+            continue;
+        if (now >= job->deadline_ms) {
+            job->killed = true;
+            kill(-job->pid, SIGKILL);
+        } else if (job->deadline_ms < next) {
+            next = job->deadline_ms;
+        }
+    }
+    return next == UINT64_MAX ? -1 : (int)(next - now) + 1;
+}
+
+/* --- what comes in -----------------------------------------------------------------------------------------
+ */
+
+static void put(struct helper *h, uint32_t hook, const struct enf_hook_order *order, size_t len)
+{
+    struct job job = {.hook = hook, .len = len};
+
+    memcpy(job.about, order->about, sizeof job.about);
+    job.about[sizeof job.about - 1] = '\0';
+    if (h->len < ENF_HOOKS_WAITING)
+        job.text = malloc(len + 1);
+    if (!job.text) {
+        char what[ENF_HOOK_TEXT_LEN];
+        snprintf(what, sizeof what, "not run, %zu wait already", h->len);
+        answer(h, ENF_HOOK_DROPPED, &job, what);
+        return;
+    }
+    memcpy(job.text, h->buffer + sizeof *order, len);
+    h->waiting[(h->first + h->len++) % ENF_HOOKS_WAITING] = job;
+}
+
+static void turn_away(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int i = 0; null >= 0 && i <= 2; i++)
+        dup2(null, i);
+    if (null > 2)
+        close(null);
+}
+
+static void receive(struct helper *h)
+{
+    struct enf_hook_order order;
+    ssize_t n = recv(h->fd, h->buffer, MESSAGE_MAX, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) { /* what waits is still done */
+        close(h->fd);
+        h->fd = -1;
+        return;
+    }
+    if ((size_t)n < sizeof order)
+        return;
+    memcpy(&order, h->buffer, sizeof order);
+    if (order.mask == 0)
+        turn_away();
+    for (uint32_t i = 0; i < h->config->hooks_len; i++) {
+        if (order.mask >> i & 1)
+            put(h, i, &order, (size_t)n - sizeof order);
+    }
+}
+
+static bool is_busy(const struct helper *h)
+{
+    for (size_t i = 0; i < ENF_HOOKS_PARALLEL; i++) {
+        if (h->running[i].pid != 0)
+            return true;
+    }
+    return h->len > 0;
+}
+
+void enf_hook_helper(int fd, const struct enf_config *config)
+{
+    struct helper *h = calloc(1, sizeof *h);
+    sigset_t child;
+
+    prctl(PR_SET_NAME, "enforcer-hooks");
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (!h)
+        _exit(1);
+    h->fd = fd;
+    h->config = config;
+    h->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    h->buffer = malloc(MESSAGE_MAX);
+    if (h->signals < 0 || !h->buffer)
+        _exit(1);
+    while (h->fd >= 0 || is_busy(h)) {
+        struct pollfd fds[] = {{.fd = h->signals, .events = POLLIN}, {.fd = h->fd, .events = POLLIN}};
+        struct signalfd_siginfo info;
+
+        if (poll(fds, 2, check_deadlines(h)) < 0 && errno != EINTR)
+            _exit(1);
+        while (read(h->signals, &info, sizeof info) == (ssize_t)sizeof info)
+            ;
+        if (fds[1].revents != 0)
+            receive(h);
+        reap(h);
+        fill_slots(h);
+    }
+    _exit(0);
+}
