@@ -37,13 +37,12 @@ def daemon(detector=None):
 
 
 def daemon_simple(bed):
-    """The daemon's loop under one simple rule. It would put its own rules back, so they stay, and pass every packet after
-    a few lookups: for them all sources are relays. The simple rule comes first, in prerouting."""
+    """The daemon's loop under the loops' simple rule, at the loops' place. The daemon would put its own rules back, so they stay in
+    front, on the CPU that receives, and let every packet through after a few lookups: for them all sources are relays."""
     settings = config(bed, "inspect", inbound={"stateless": True})
     settings["relays"] = [{"name": "all", "addresses": [CLIENT_NET], "interface": "g0"}]
     proc = Daemon(bed, settings, cpu=LAST).start().proc
-    bed.run("gateway", "iptables-nft", "-t", "mangle", "-A", "PREROUTING", "-p", "tcp", "--dport", "25", "-j", "NFQUEUE",
-            "--queue-num", "0", "--queue-bypass")
+    simple_rule(bed)
     return proc
 
 

@@ -217,8 +217,10 @@ static void note_uses(struct look *look, const char *line)
             *(i ? &name->jumped : &name->gone_to) = true;
         }
     }
+    /* "@th,0,32" is a part of the packet. */
     for (const char *at = line; (at = strchr(at, '@')); at++)
-        named(look, 's', at + 1, word_len(at + 1))->used = true;
+        if (at[1 + word_len(at + 1)] != ',')
+            named(look, 's', at + 1, word_len(at + 1))->used = true;
     for (const char *at = line; (at = strstr(at, "counter name ")); at += 13)
         named(look, 'n', at + 13, word_len(at + 13))->used = true;
 }
