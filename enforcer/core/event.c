@@ -93,6 +93,12 @@ static const char *const action_names[] = {
     [ENF_EVENT_CONNECTIONS_CUT] = "connections-cut",
     [ENF_EVENT_HOOK_FAILED] = "hook-failed",
     [ENF_EVENT_HOOK_DROPPED] = "hook-dropped",
+    [ENF_EVENT_CONFIG_CONFIRMED] = "config-confirmed",
+    [ENF_EVENT_CONFIG_REVERTED] = "config-reverted",
+    [ENF_EVENT_RELAY_UNUSED] = "relay-unused",
+    [ENF_EVENT_RELAY_EXPIRED] = "relay-expired",
+    [ENF_EVENT_RELAY_LAPSED] = "relay-lapsed",
+    [ENF_EVENT_RELAY_SUSPECT] = "relay-suspect",
 };
 COUNT_IS(action_names, ENF_EVENT_ACTION_COUNT);
 

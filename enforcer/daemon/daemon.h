@@ -3,6 +3,7 @@
 #pragma once
 
 #include "enforcer/control/server.h"
+#include "enforcer/daemon/confirm.h"
 #include "enforcer/daemon/crew.h"
 #include "enforcer/daemon/cut.h"
 #include "enforcer/daemon/hooks.h"
@@ -94,6 +95,7 @@ struct enf_daemon {
     struct enf_cut cut;
     struct enf_daemon_metrics metrics;
     struct enf_hooks hooks;
+    struct enf_confirm confirm;
     uint64_t reports_lost_told;
     struct {
         const struct enf_control_caller *caller; /* of the request that is being done; NULL: none */
@@ -156,6 +158,15 @@ int enf_install_relays(struct enf_daemon *d);
 int enf_install_view(struct enf_daemon *d);
 /* Compares relays4 and relays6 with what is wanted. 0 or -errno. */
 int enf_relays_check(struct enf_daemon *d, size_t *missing, size_t *strange);
+/* --- reload.c --- */
+/* Puts running in force in the place of d->running, which is the caller's from then on. 0; 1 where it is in
+ * force but a worker is stuck, which still looks at the old one: that is not to be freed; negative with the
+ * old one in force and told as rejected, then running stays the caller's. */
+int enf_apply(struct enf_daemon *d, struct enf_running *running, const char *actor,
+              struct enf_config_errors *errors, json_t *changes);
+/* The same before anything of it is in the kernel and before workers run: at the start. The old one may be
+ * freed once the workers have another view. */
+void enf_adopt(struct enf_daemon *d, struct enf_running *running);
 /* Reads the configuration again. Fills errors where it is refused; changes gets lines for people. */
 int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes);
 /* --- reject.c --- */

@@ -85,6 +85,7 @@ static void stop(struct enf_daemon *d)
     enf_sinks_close(d);
     enf_metrics_end(d);
     enf_hooks_close(d);
+    enf_confirm_close(d);
     uv_timer_stop(&d->second);
     uv_timer_stop(&d->expiry);
     uv_close((uv_handle_t *)&d->mail, on_close);
@@ -106,7 +107,7 @@ static void on_signal(uv_signal_t *handle, int number)
     }
     if (enf_hub_reopen(d->hub, text, sizeof text) < 0)
         enf_log_line("events", "%s", text);
-    enf_reload(d, "signal:HUP", &errors, NULL);
+    enf_confirm_signal(d, &errors);
     for (size_t i = 0; i < errors.len; i++)
         enf_log_line("config", "%s", errors.lines[i]);
     enf_config_errors_clear(&errors);
@@ -126,6 +127,7 @@ int enf_loop_open(struct enf_daemon *d)
     uv_timer_init(&d->loop, &d->expiry);
     enf_cut_open(d);
     enf_sinks_open(d);
+    enf_confirm_open(d);
     d->mail.data = d->second.data = d->expiry.data = d;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&d->loop, &d->signals[i]);
@@ -145,6 +147,7 @@ void enf_loop_close(struct enf_daemon *d)
     enf_sinks_close(d);
     enf_metrics_end(d);
     enf_hooks_close(d);
+    enf_confirm_close(d);
     uv_run(&d->loop, UV_RUN_NOWAIT);
     uv_walk(&d->loop, close_walk, NULL);
     while (uv_run(&d->loop, UV_RUN_ONCE) != 0)

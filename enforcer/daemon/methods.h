@@ -25,6 +25,7 @@ METHOD(enf_method_relay_add);
 METHOD(enf_method_relay_remove);
 METHOD(enf_method_mode_set);
 METHOD(enf_method_reload);
+METHOD(enf_method_confirm);
 METHOD(enf_method_governor_reset);
 
 /* methods_rollout.c */

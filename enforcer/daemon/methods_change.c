@@ -182,14 +182,26 @@ METHOD(enf_method_mode_set)
 
 METHOD(enf_method_reload)
 {
-    static const char *const known[] = {NULL};
+    static const char *const known[] = {"confirm", NULL};
     struct enf_daemon *d = ctx;
     struct enf_config_errors errors = {0};
+    uint64_t wait_ms = 0;
 
-    if (enf_params_known(params, known, error) < 0)
+    if (enf_params_known(params, known, error) < 0 ||
+        enf_params_duration(params, "confirm", ENF_PARAM_OPTIONAL, &wait_ms, error) < 0)
         return -EINVAL;
+    if (wait_ms > ENF_CONFIRM_MAX_MS)
+        return enf_control_fail(error, ENF_CONTROL_PARAMS, "confirm: expected at most 1d");
+    if (wait_ms == 0 && d->confirm.pending)
+        return enf_control_fail(error, ENF_CONTROL_REFUSED,
+                                "a change waits to be confirmed: confirm it, let it go back, or reload with "
+                                "confirm again");
+    if (wait_ms > 0 && d->forgetful)
+        return enf_control_fail(error, ENF_CONTROL_STATE, "what is confirmed could not be kept: %s",
+                                enf_store_message(d->store));
     json_t *changes = json_array();
-    int err = enf_reload(d, caller->actor, &errors, changes);
+    int err = wait_ms > 0 ? enf_confirm_reload(d, caller->actor, wait_ms, &errors, changes)
+                          : enf_reload(d, caller->actor, &errors, changes);
     if (err < 0) {
         json_t *lines = json_array();
         for (size_t i = 0; lines && i < errors.len; i++)
@@ -204,7 +216,25 @@ METHOD(enf_method_reload)
         return -EINVAL;
     }
     enf_config_errors_clear(&errors);
-    return enf_done(json_pack("{s:b, s:o}", "reloaded", 1, "changes", changes), result, error);
+    return enf_done(
+        json_pack("{s:b, s:o, s:o}", "reloaded", 1, "changes", changes, "confirm", enf_confirm_json(d)),
+        result, error);
+}
+
+METHOD(enf_method_confirm)
+{
+    static const char *const known[] = {NULL};
+    struct enf_daemon *d = ctx;
+
+    if (enf_params_known(params, known, error) < 0)
+        return -EINVAL;
+    if (!d->confirm.pending)
+        return enf_control_fail(error, ENF_CONTROL_NOT_FOUND, "nothing waits to be confirmed");
+    if (enf_confirm(d, caller->actor) < 0)
+        return enf_control_fail(error, ENF_CONTROL_STATE,
+                                "the state could not be written, it goes on waiting: %s",
+                                enf_store_message(d->store));
+    return enf_done(json_pack("{s:b}", "confirmed", 1), result, error);
 }
 
 static int add_interface(void *ctx, const struct enf_governor_trip *trip)

@@ -23,6 +23,7 @@ const struct enf_control_method enf_methods[] = {
     {"relay.remove", true, enf_method_relay_remove},
     {"mode.set", true, enf_method_mode_set},
     {"config.reload", true, enf_method_reload},
+    {"config.confirm", true, enf_method_confirm},
     {"governor.reset", true, enf_method_governor_reset},
     {"ruleset.show", false, enf_method_ruleset, true},
     {"report.rollout", false, enf_method_rollout, true},
@@ -286,14 +287,15 @@ METHOD(enf_method_status)
     json_t *kernel = kernel_json(d);
     json_t *coverage = coverage_json(d);
     return enf_done(
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
                   "s:o, s:o, s:o, s:o, s:{s:I, s:I}, "
                   "s:I, s:I}",
                   "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
                   d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
                   d->mode_by_hand ? "hand" : "file", "started", enf_time_json(d->started_ms), "uptime_s",
                   (json_int_t)((enf_clock_wall_ms() - d->started_ms) / 1000), "config", d->running->path,
-                  "queue_kind", d->queued ? enf_kernel_queue_name(d->queue_kind) : "none", "groups",
+                  "confirm", enf_confirm_json(d), "queue_kind",
+                  d->queued ? enf_kernel_queue_name(d->queue_kind) : "none", "groups",
                   groups_json(d, counters), "counters", counters, "telemetry", telemetry_json(d), "events",
                   events_json(d), "hooks", hooks_json(d), "kernel", kernel, "governor", governor_json(d),
                   "coverage", coverage, "detector", detector_json(d), "flows", flows_json(d), "quarantine",

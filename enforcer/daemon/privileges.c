@@ -156,6 +156,7 @@ static void give_folder(const struct enf_running *running, const char *path, mod
     if (strcmp(path, config->state) == 0) {
         folder.names[len++] = ENF_STORE_FILE;
         folder.names[len++] = "spool";
+        folder.names[len++] = ENF_CONFIRMED_FILE;
     }
     if (strcmp(path, paths->socket) == 0)
         folder.names[len++] = last_part(config->control.socket);

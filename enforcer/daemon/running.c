@@ -125,19 +125,20 @@ static int load_bogons(struct enf_running *running, struct enf_config_errors *er
     return err;
 }
 
-int enf_running_load(const char *path, struct enf_running **out, struct enf_config_errors *errors)
+/* Takes the text. */
+static int load(const char *path, char *text, size_t len, struct enf_running **out,
+                struct enf_config_errors *errors)
 {
     struct enf_running *running = calloc(1, sizeof *running);
-    char *text = NULL;
-    size_t len = 0;
 
-    if (!running)
+    if (!running) {
+        free(text);
         return -ENOMEM;
+    }
     enf_text_copy(running->path, sizeof running->path, path);
-    int err = read_file(path, ENF_CONFIG_TEXT_MAX, &text, &len, errors);
-    if (err == 0)
-        err = enf_config_parse(path, text, len, &running->config, errors);
-    free(text);
+    running->text = text;
+    running->text_len = len;
+    int err = enf_config_parse(path, text, len, &running->config, errors);
     if (err == 0)
         err = load_bogons(running, errors);
     if (err == 0)
@@ -152,6 +153,27 @@ int enf_running_load(const char *path, struct enf_running **out, struct enf_conf
     else
         *out = running;
     return err;
+}
+
+int enf_running_load(const char *path, struct enf_running **out, struct enf_config_errors *errors)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int err = read_file(path, ENF_CONFIG_TEXT_MAX, &text, &len, errors);
+
+    return err < 0 ? err : load(path, text, len, out, errors);
+}
+
+int enf_running_load_text(const char *path, const char *text, size_t len, struct enf_running **out,
+                          struct enf_config_errors *errors)
+{
+    char *copy = malloc(len + 1);
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return load(path, copy, len, out, errors);
 }
 
 void enf_running_complain(const char *path, const struct enf_config_errors *errors, int err)
@@ -173,6 +195,7 @@ void enf_running_free(struct enf_running **running)
     enf_rangemap_clear(&r->smarthosts);
     enf_prefix_list_clear(&r->bogons);
     enf_config_free(&r->config);
+    free(r->text);
     free(r);
     *running = NULL;
 }

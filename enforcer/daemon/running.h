@@ -10,6 +10,8 @@
 
 struct enf_running {
     char path[ENF_PATH_LEN];
+    char *text; /* the file, as it was read */
+    size_t text_len;
     struct enf_config *config;
     struct enf_group_index groups; /* points into config */
     struct enf_rangemap never;
@@ -20,6 +22,9 @@ struct enf_running {
 /* Reads and checks the file and the bogons that it names. 0 with *out the caller's; -EINVAL with the faults
  * in *errors (also where a file cannot be read); -ENOMEM. The caller clears *errors in every case. */
 int enf_running_load(const char *path, struct enf_running **out, struct enf_config_errors *errors);
+/* The same of a text that was read before: path is for messages and for what the text names. */
+int enf_running_load_text(const char *path, const char *text, size_t len, struct enf_running **out,
+                          struct enf_config_errors *errors);
 /* Says on stderr what enf_running_load found wrong, or that it failed with err. */
 void enf_running_complain(const char *path, const struct enf_config_errors *errors, int err);
 /* Accepts NULL content; clears the caller's pointer. */

@@ -264,6 +264,8 @@ static int bring_up(struct enf_daemon *d, const struct enf_options *options)
         if (err < 0)
             policy_without_state(d);
     }
+    if (err == 0)
+        enf_confirm_recall(d);
     if (err == 0) {
         err = enforce(d, true, &error);
         if (err < 0)
@@ -318,6 +320,7 @@ static void tear_down(struct enf_daemon *d)
     free(d->worker_relays);
     free(d->hand_relays);
     free(d->ruleset);
+    enf_confirm_free(d);
     enf_running_free(&d->running);
 }
 
@@ -348,6 +351,7 @@ int enf_daemon_run(const struct enf_options *options)
     int err = bring_up(d, options);
     if (err == 0) {
         tell_started(d);
+        enf_confirm_tell(d);
         enf_supervisor_tell(d, "READY=1");
         if (options->ready_fd >= 0)
             enf_hooks_detach(d);
@@ -392,6 +396,8 @@ int enf_daemon_install(const struct enf_options *options)
         if (err < 0)
             policy_without_state(d);
     }
+    if (err == 0)
+        enf_confirm_recall(d);
     if (err == 0)
         err = enforce(d, false, &error);
     if (err < 0)

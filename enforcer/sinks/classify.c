@@ -59,6 +59,13 @@ static const struct enf_event_class classes[] = {
     [ENF_EVENT_CONNECTIONS_CUT] = {"event", {"network"}, {"denied", "end"}, LOW, "outbound", NULL},
     [ENF_EVENT_HOOK_FAILED] = {"event", {"process"}, {"end"}, MEDIUM, NULL, "hooks"},
     [ENF_EVENT_HOOK_DROPPED] = {"event", {"process"}, {"info"}, MEDIUM, NULL, "hooks"},
+    [ENF_EVENT_CONFIG_CONFIRMED] = {"event", {"configuration"}, {"info"}, INFO, NULL, NULL},
+    [ENF_EVENT_CONFIG_REVERTED] = {"alert", {"configuration"}, {"change"}, HIGH, NULL, NULL},
+    [ENF_EVENT_RELAY_UNUSED] = {"alert", {"configuration"}, {"info"}, LOW, NULL, "relay_policy.unused"},
+    [ENF_EVENT_RELAY_EXPIRED] = {"alert", {"configuration"}, {"info"}, MEDIUM, NULL, "relays.expires"},
+    [ENF_EVENT_RELAY_LAPSED] = {"alert", {"configuration"}, {"deletion"}, HIGH, NULL, "relay_policy.lapse"},
+    [ENF_EVENT_RELAY_SUSPECT] =
+        {"alert", {"intrusion_detection", "network"}, {"info"}, HIGH, "outbound", "relay_policy.detector"},
 };
 _Static_assert(ARRAY_LEN(classes) == ENF_EVENT_ACTION_COUNT, "every action has a class");
 

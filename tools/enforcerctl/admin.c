@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* mode, reload, ruleset, governor. */
+#include "tools/enforcerctl/args.h"
 #include "tools/enforcerctl/print.h"
 #include "tools/enforcerctl/rpc.h"
 
@@ -40,14 +41,39 @@ static void print_lines(const char *indent, const json_t *lines)
 int ctl_reload(const struct ctl *ctl)
 {
     json_t *result = NULL;
-    int rc = ctl_call(ctl, "config.reload", NULL, &result);
+    json_t *params = json_object();
+    int rc = args_is_duration(ctl, CTL_OPT_CONFIRM, false) ? args_add(ctl, CTL_OPT_CONFIRM, "confirm", params)
+                                                           : (int)CTL_USAGE;
+
+    if (rc) {
+        json_decref(params);
+        return rc;
+    }
+    rc = ctl_call(ctl, "config.reload", params, &result);
 
     if (result) {
         puts(json_array_size(json_at(result, "changes")) > 0
                  ? "configuration read again; changed:"
                  : "configuration read again; nothing has changed");
         print_lines("  ", json_at(result, "changes"));
+        if (true_at(result, "confirm.pending")) {
+            char until[PRINT_TIME_LEN];
+
+            printf("it goes back at %s, unless you say: enforcerctl confirm\n",
+                   time_near_at(ctl, result, "confirm.until", until));
+        }
     }
+    json_decref(result);
+    return rc;
+}
+
+int ctl_confirm(const struct ctl *ctl)
+{
+    json_t *result = NULL;
+    int rc = ctl_call(ctl, "config.confirm", NULL, &result);
+
+    if (result)
+        puts("confirmed: the configuration stays in force");
     json_decref(result);
     return rc;
 }

@@ -31,8 +31,9 @@ enum ctl_option {
     CTL_OPT_FOLLOW,
     CTL_OPT_SINCE,
     CTL_OPT_NAME,
+    CTL_OPT_CONFIRM,
 };
-#define CTL_OPTION_COUNT 14
+#define CTL_OPTION_COUNT 15
 
 /* A command line that is read. */
 struct ctl {
@@ -71,6 +72,7 @@ int ctl_reassigned(const struct ctl *ctl);
 int ctl_events(const struct ctl *ctl);
 int ctl_mode(const struct ctl *ctl);
 int ctl_reload(const struct ctl *ctl);
+int ctl_confirm(const struct ctl *ctl);
 int ctl_ruleset(const struct ctl *ctl);
 int ctl_audit(const struct ctl *ctl);
 int ctl_governor(const struct ctl *ctl);

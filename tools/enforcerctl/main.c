@@ -53,8 +53,11 @@ const struct ctl_command ctl_commands[] = {
     {"mode", "enforce|observe|file", "enforce, or only observe",
      "Holds at once and is kept over a restart; `file` goes back to what the configuration says.", 0, 1, 1,
      ctl_mode},
-    {"reload", "", "read the configuration again", "A bad one is refused, and the old one stays.", 0, 0, 0,
-     ctl_reload},
+    {"reload", "[--confirm DUR]", "read the configuration again",
+     "A bad one is refused, and the old one stays. With --confirm the old one comes back after DUR, unless\n"
+     "`enforcerctl confirm` comes before: for changes that may cut off whoever makes them.",
+     BIT(CONFIRM), 0, 0, ctl_reload},
+    {"confirm", "", "keep what `reload --confirm` put in force", NULL, 0, 0, 0, ctl_confirm},
     {"ruleset", "", "the table as the kernel has it", NULL, 0, 0, 0, ctl_ruleset},
     {"report", "rollout [--limit N]", "what a policy does, or would do, to those who use port 25 today",
      "By group: who uses port 25, what is and would be blocked, who would be in quarantine. Then hosts that "

@@ -49,6 +49,11 @@ static void print_head(const struct ctl *ctl, const json_t *status)
          number_at(status, "pid"), span_text((uint64_t)number_at(status, "uptime_s") * 1000, buf),
          text_at(status, "run"));
     line(ctl, PRINT_PLAIN, "configuration", "%s", text_at(status, "config"));
+    if (true_at(status, "confirm.pending"))
+        line(ctl, PRINT_YELLOW, "on trial", "it goes back at %s unless it is confirmed (by %s)",
+             time_near_at(ctl, status, "confirm.until", buf), text_at(status, "confirm.actor"));
+    if (true_at(status, "confirm.unconfirmed"))
+        line(ctl, PRINT_YELLOW, "not in force", "what the file holds: nobody confirmed it (reload takes it)");
 }
 
 static void print_coverage(const struct ctl *ctl, const json_t *status)

@@ -140,6 +140,14 @@ static void test_spelling(void **state)
         "coverage-restored",
         "subscriber-reassigned",
         "connections-cut",
+        "hook-failed",
+        "hook-dropped",
+        "config-confirmed",
+        "config-reverted",
+        "relay-unused",
+        "relay-expired",
+        "relay-lapsed",
+        "relay-suspect",
     };
     for (unsigned i = 0; i < sizeof actions / sizeof *actions; i++)
         assert_string_equal(enf_event_action_name((enum enf_event_action)i), actions[i]);
