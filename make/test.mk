@@ -64,7 +64,7 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-d
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
   python3 python3-pytest python3-scapy perl git kmod jq conntrack socat iptables iperf3 \
   curl openssl libnet-ssleay-perl qemu-system-x86 xz-utils zstd \
-  debhelper dpkg-dev fakeroot lintian mandoc prometheus zsh fish systemd logrotate debootstrap
+  tmux debhelper dpkg-dev fakeroot lintian mandoc prometheus zsh fish systemd logrotate debootstrap
 .PHONY: deps
 deps:
 	@tests/deps $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -31,7 +31,11 @@ const struct ctl_command ctl_commands[] = {
     {"show", "ADDR", "one subscriber: limits, evidence, history",
      "The evidence is told as sentences that can be read to a customer, each with its arithmetic.", 0, 1, 1,
      ctl_show},
-    {"top", "[--by connections|destinations|blocked] [--limit N]", "the busiest subscribers", NULL,
+    {"top", "[--by connections|destinations|blocked] [--limit N]", "the busiest subscribers",
+     "On a terminal it is painted anew every two seconds, until q: c, d and b sort, the arrows choose, s "
+     "shows\n"
+     "the chosen one, x quarantines and r releases it after a question. With --limit, --json, or without a\n"
+     "terminal the list is printed once.",
      BIT(BY) | BIT(LIMIT), 0, 0, ctl_top},
     {"relay", "list | add ADDR [--name N] | remove ADDR", "the authorised relays",
      "What is added by hand holds at once and is kept over a restart. A relay of the configuration file is\n"

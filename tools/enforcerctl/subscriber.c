@@ -3,6 +3,7 @@
 #include "enforcer/core/text.h"
 #include "tools/enforcerctl/args.h"
 #include "tools/enforcerctl/evidence.h"
+#include "tools/enforcerctl/live.h"
 #include "tools/enforcerctl/print.h"
 #include "tools/enforcerctl/rpc.h"
 
@@ -185,9 +186,9 @@ int ctl_top(const struct ctl *ctl)
         rc = ctl_usage(ctl, "--by: %s is not connections, destinations or blocked", by);
     if (!rc)
         rc = args_add(ctl, CTL_OPT_BY, "by", params);
-    if (rc) {
+    if (rc || (live_possible(ctl) && !ctl->options[CTL_OPT_LIMIT])) {
         json_decref(params);
-        return rc;
+        return rc ? rc : live_top(ctl);
     }
     rc = ctl_call(ctl, "subscriber.top", params, &top);
     if (!top)
