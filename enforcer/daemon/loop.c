@@ -119,6 +119,7 @@ int enf_loop_open(struct enf_daemon *d)
 
     /* A ring would carry system calls past the filter (libuv 1.45 and later take one where they can). */
     setenv("UV_USE_IO_URING", "0", 1);
+    setenv("UV_THREADPOOL_SIZE", "1", 1);
     if (uv_loop_init(&d->loop) != 0)
         return -ENOMEM;
     d->loop_ready = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A large quarantine is walked through in pieces of a few ms, so that whoever asks meanwhile is answered: the
- * kernel is asked for each entry (reading the set as a whole takes it a time that grows with the square), and
- * what is missing is put back. Then the large static sets are read, seldom and in steps. */
+/* A large quarantine is walked through in pieces of a few ms: the kernel is asked for each entry (reading the
+ * set as a whole takes it a time that grows with the square), and what is missing is put back. That is done
+ * beside the control thread, which answers meanwhile: the kernel lets nobody else change a table while it
+ * empties a large set for somebody, for seconds. Then the large static sets are read, seldom and in steps. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 
@@ -15,18 +16,26 @@
 #define SCAN_US   3000
 #define SCAN_REST 50 /* a scan is followed by a pause of so many times what it took */
 
-struct page {
+/* A piece of the table, and what became of it. While it is asked for it belongs to that thread. */
+struct enf_page {
     struct enf_quarantine_row {
         struct enf_prefix subscriber;
         uint64_t until_ms;
     } rows[PAGE_FILL + 64];
     size_t len;
     struct enf_prefix last;
+    bool more;
+    bool refill;
+    struct enf_kernel *kernel;
+    struct enf_kernel_single put[PAGE_FILL + 64];
+    size_t put_len;
+    size_t missing;
+    int err;
 };
 
 static int on_entry(void *ctx, const struct enf_quarantine *entry)
 {
-    struct page *page = ctx;
+    struct enf_page *page = ctx;
 
     page->last = entry->subscriber;
     if (entry->net)
@@ -45,51 +54,107 @@ static int on_entry(void *ctx, const struct enf_quarantine *entry)
     return 0;
 }
 
-/* Which of the page are missing or have another end. */
-static int ask(struct enf_daemon *d, const struct page *page, struct enf_kernel_single *put, size_t *put_len,
-               size_t *missing)
+/* Which of the page are missing or have another end; those are put in. */
+static int ask(struct enf_page *page)
 {
     struct enf_prefix subscribers[PAGE_FILL + 64];
     uint64_t left_ms[PAGE_FILL + 64], now_ms = enf_clock_wall_ms();
+    int err = 0;
 
     for (size_t i = 0; i < page->len; i++)
         subscribers[i] = page->rows[i].subscriber;
-    int err =
-        d->truth.patrol.refill ? 0 : enf_kernel_singles_left(d->kernel, subscribers, page->len, left_ms);
+    if (!page->refill)
+        err = enf_kernel_singles_left(page->kernel, subscribers, page->len, left_ms);
     for (size_t i = 0; err == 0 && i < page->len; i++) {
         uint64_t wanted_ms = enf_left_ms(page->rows[i].until_ms, now_ms);
-        uint64_t has_ms = d->truth.patrol.refill ? 0 : left_ms[i];
+        uint64_t has_ms = page->refill ? 0 : left_ms[i];
         if (enf_same_end(wanted_ms, has_ms)) /* also what ends now and is gone */
             continue;
-        *missing += has_ms == 0;
-        put[(*put_len)++] = (struct enf_kernel_single){.subscriber = subscribers[i], .timeout_ms = wanted_ms};
+        page->missing += has_ms == 0;
+        page->rows[page->put_len] = page->rows[i];
+        page->put[page->put_len++] =
+            (struct enf_kernel_single){.subscriber = subscribers[i], .timeout_ms = wanted_ms};
+    }
+    return err == 0 ? enf_kernel_singles(page->kernel, page->put, page->put_len) : err;
+}
+
+static void on_work(uv_work_t *work)
+{
+    struct enf_daemon *d = work->data;
+
+    d->truth.patrol.page->err = ask(d->truth.patrol.page);
+}
+
+static int open_kernel(struct enf_daemon *d)
+{
+    struct enf_patrol *p = &d->truth.patrol;
+
+    if (p->kernel)
+        return 0;
+    int err = enf_kernel_open(&p->kernel);
+    if (err == 0)
+        err = enf_notify_own_port(d->truth.notify, enf_kernel_port(p->kernel));
+    return err;
+}
+
+static void on_worked(uv_work_t *work, int status);
+
+/* Takes a piece of the table and has it asked for. */
+static int begin_page(struct enf_daemon *d)
+{
+    struct enf_patrol *p = &d->truth.patrol;
+    struct enf_page *page = calloc(1, sizeof *page);
+    int err = page ? open_kernel(d) : -ENOMEM;
+
+    if (err == 0) {
+        page->kernel = p->kernel;
+        page->refill = p->refill;
+        err = enf_quarantine_list(d->quarantine, p->begun ? &p->after : NULL, p->refill ? PAGE_FILL : PAGE,
+                                  on_entry, page, &page->more);
+    }
+    if (err == 0) {
+        p->page = page;
+        p->work.data = d;
+        err = uv_queue_work(&d->loop, &p->work, on_work, on_worked) == 0 ? 0 : -ENOMEM;
+    }
+    if (err < 0) {
+        p->page = NULL;
+        free(page);
     }
     return err;
 }
 
-static int walk_page(struct enf_daemon *d, bool *more)
-{
-    struct enf_patrol *p = &d->truth.patrol;
-    struct page *page = calloc(1, sizeof *page);
-    struct enf_kernel_single *put = calloc(PAGE_FILL + 64, sizeof *put);
-    size_t put_len = 0;
-    int err = page && put ? 0 : -ENOMEM;
+struct single_end {
+    const struct enf_addr *addr;
+    uint64_t until_ms; /* 0: it is in no quarantine of its own */
+};
 
-    if (err == 0)
-        err = enf_quarantine_list(d->quarantine, p->begun ? &p->after : NULL, p->refill ? PAGE_FILL : PAGE,
-                                  on_entry, page, more);
-    if (err == 0)
-        err = ask(d, page, put, &put_len, &p->missing);
-    if (err == 0)
-        err = enf_kernel_singles(d->kernel, put, put_len);
-    if (err == 0) {
-        p->desired += page->len;
-        p->after = page->last;
-        p->begun = true;
+static int note_end(void *ctx, const struct enf_quarantine *entry)
+{
+    struct single_end *end = ctx;
+
+    if (!entry->net && enf_addr_equal(&entry->subscriber.addr, end->addr) && entry->until_ms > end->until_ms)
+        end->until_ms = entry->until_ms;
+    return 0;
+}
+
+/* Who was released, or got another end, while the page was on its way: the table has the last word. */
+static int correct(struct enf_daemon *d, struct enf_page *page)
+{
+    uint64_t now_ms = enf_clock_wall_ms();
+    size_t len = 0;
+
+    for (size_t i = 0; i < page->put_len; i++) {
+        const struct enf_prefix *subscriber = &page->rows[i].subscriber;
+        struct single_end end = {.addr = &subscriber->addr};
+        enf_quarantine_covering(d->quarantine, subscriber, note_end, &end);
+        if (end.until_ms != page->rows[i].until_ms)
+            page->put[len++] = (struct enf_kernel_single){
+                .subscriber = *subscriber,
+                .remove = end.until_ms == 0,
+                .timeout_ms = end.until_ms ? enf_left_ms(end.until_ms, now_ms) : 0};
     }
-    free(page);
-    free(put);
-    return err;
+    return enf_kernel_singles(d->kernel, page->put, len);
 }
 
 /* --- large static sets --- */
@@ -152,8 +217,9 @@ static void end_walk(struct enf_daemon *d)
     if (err == 0)
         err = enf_nets_check(d, ENF_FAMILY_V6, &nets, &wrong);
     enf_coverage_set(d, desired + nets, missing + wrong);
-    /* The kernel has answered for each that was put back. */
-    if (err == 0 && missing + wrong > 0)
+    /* The kernel has answered for each that was put back. Where it was changed meanwhile, another walk says.
+     */
+    if (err == 0 && missing + wrong > 0 && !p->again)
         enf_coverage_set(d, desired + nets, 0);
 }
 
@@ -163,34 +229,10 @@ static void begin_walk(struct enf_patrol *p)
     p->desired = p->missing = 0;
 }
 
-static void on_turn(uv_timer_t *timer)
+static void after_walk(struct enf_daemon *d)
 {
-    struct enf_daemon *d = timer->data;
     struct enf_patrol *p = &d->truth.patrol;
-    size_t all = enf_quarantine_count(d->quarantine);
-    bool more = false;
 
-    if (p->scan) {
-        if (!scan_some(d))
-            next_turn(d);
-        else
-            p->running = false;
-        return;
-    }
-    int err = walk_page(d, &more);
-    if (err < 0) {
-        /* The table is gone, or the like: the next look says so, and begins anew. */
-        p->running = false;
-        return;
-    }
-    if (p->missing > 0 && !d->coverage.lost)
-        enf_coverage_set(d, all, p->refill ? all : p->missing);
-    if (p->refill)
-        d->coverage.enforced = p->desired;
-    if (more) {
-        next_turn(d);
-        return;
-    }
     end_walk(d);
     p->refill = false;
     if (p->again) {
@@ -201,6 +243,62 @@ static void on_turn(uv_timer_t *timer)
     } else {
         p->running = false;
     }
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+    struct enf_daemon *d = work->data;
+    struct enf_patrol *p = &d->truth.patrol;
+    struct enf_page *page = p->page;
+    int err = status < 0 ? -ECANCELED : page->err;
+
+    if (err == 0)
+        err = correct(d, page);
+    if (err == 0) {
+        p->desired += page->len;
+        p->missing += page->missing;
+        p->after = page->last;
+        p->begun = true;
+    }
+    bool more = page->more;
+    p->page = NULL;
+    free(page);
+    if (p->anew) {
+        p->anew = false;
+        begin_walk(p);
+        next_turn(d);
+    } else if (err < 0) {
+        /* The table is gone, or the like: the next look says so, and begins anew. */
+        p->running = false;
+    } else {
+        if (p->missing > 0 && !d->coverage.lost)
+            enf_coverage_set(d, enf_quarantine_count(d->quarantine),
+                             p->refill ? enf_quarantine_count(d->quarantine) : p->missing);
+        if (p->refill)
+            d->coverage.enforced = p->desired;
+        if (more)
+            next_turn(d);
+        else
+            after_walk(d);
+    }
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+    struct enf_daemon *d = timer->data;
+    struct enf_patrol *p = &d->truth.patrol;
+
+    if (p->page) /* it goes on when that is back */
+        return;
+    if (p->scan) {
+        if (!scan_some(d))
+            next_turn(d);
+        else
+            p->running = false;
+        return;
+    }
+    if (begin_page(d) < 0)
+        p->running = false;
 }
 
 void enf_patrol_start(struct enf_daemon *d, bool refill)
@@ -216,9 +314,12 @@ void enf_patrol_start(struct enf_daemon *d, bool refill)
     }
     enf_scan_end(&p->scan);
     p->scan_at = 0;
-    begin_walk(p);
     p->running = true;
-    next_turn(d);
+    p->anew = p->page != NULL;
+    if (!p->anew) {
+        begin_walk(p);
+        next_turn(d);
+    }
 }
 
 void enf_patrol_scan(struct enf_daemon *d)
@@ -229,4 +330,10 @@ void enf_patrol_scan(struct enf_daemon *d)
         t->patrol.scan_next_ms = 0;
     if (!t->patrol.running && scan_due(d))
         enf_patrol_start(d, false);
+}
+
+void enf_patrol_free(struct enf_daemon *d)
+{
+    enf_scan_end(&d->truth.patrol.scan);
+    enf_kernel_close(&d->truth.patrol.kernel);
 }

@@ -268,6 +268,25 @@ static void describe(const struct enf_report *report, char *out, size_t out_len)
     }
 }
 
+/* It is not in force: whoever reads the event must know of whom, and why. */
+static void tell_not_quarantined(struct enf_daemon *d, const struct enf_prefix *subscriber, const char *actor,
+                                 int err)
+{
+    struct enf_event event = {
+        .action = ENF_EVENT_COVERAGE_LOST, .outcome = ENF_OUTCOME_FAILURE, .subscriber = *subscriber};
+    char why[128];
+
+    if (err == -ENOSPC)
+        snprintf(why, sizeof why, "the quarantine is full (quarantine.max_entries is %zu)",
+                 d->running->config->quarantine.max_entries);
+    else
+        enf_text_copy(why, sizeof why, err == -ENFILE ? "the kernel's set is full" : strerror(-err));
+    snprintf(event.reason, sizeof event.reason, "a convicted subscriber could not be quarantined: %s", why);
+    enf_text_copy(event.actor, sizeof event.actor, actor);
+    enf_tell(d, &event);
+    enf_log_line("quarantine", "could not be done: %s", why);
+}
+
 static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
 {
     const char *actor = report->kind == ENF_REPORT_METER ? "meter" : "detector";
@@ -293,11 +312,8 @@ static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
         err = quarantine(d, report, &decision, actor);
     if (decision.kind == ENF_DECISION_WOULD_QUARANTINE)
         would_quarantine(d, report, &decision);
-    if (err < 0) {
-        enf_tell_text(d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, actor,
-                      "a convicted subscriber could not be quarantined: %s", strerror(-err));
-        enf_log_line("quarantine", "could not be done: %s", strerror(-err));
-    }
+    if (err < 0)
+        tell_not_quarantined(d, &report->event.subscriber, actor, err);
     if (report->banned && (decision.kind != ENF_DECISION_QUARANTINE || err < 0))
         correct_element(d, &report->event.subscriber);
 }

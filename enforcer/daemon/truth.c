@@ -137,7 +137,7 @@ void enf_truth_close(struct enf_daemon *d)
 
 void enf_truth_free(struct enf_daemon *d)
 {
-    enf_scan_end(&d->truth.patrol.scan);
+    enf_patrol_free(d);
     enf_notify_close(&d->truth.notify);
     enf_witness_close(&d->truth.gap.witness);
     enf_shape_free(&d->truth.wanted);

@@ -42,7 +42,11 @@ struct enf_patrol {
     struct enf_prefix after;
     size_t desired;
     size_t missing;
-    struct enf_scan *scan; /* of a large static set */
+    uv_work_t work;
+    struct enf_page *page;     /* on its way; NULL: none */
+    bool anew;                 /* when it is back, from the beginning */
+    struct enf_kernel *kernel; /* of the thread that asks */
+    struct enf_scan *scan;     /* of a large static set */
     size_t scan_at;
     uint64_t scan_began_ms;
     uint64_t scan_next_ms;
@@ -154,3 +158,4 @@ int enf_nets_check(struct enf_daemon *d, enum enf_family family, size_t *desired
 void enf_patrol_start(struct enf_daemon *d, bool refill);
 /* Has the large static sets read by it, where that is due or somebody changed elements. */
 void enf_patrol_scan(struct enf_daemon *d);
+void enf_patrol_free(struct enf_daemon *d);
