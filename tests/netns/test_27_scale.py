@@ -116,7 +116,7 @@ def test_killed_meanwhile(kept):
     for i in range(8):
         with open(daemon.log_path, "ab") as log:
             proc = gate.lab.gw.start(BUILD / "enforcerd", "-c", daemon.config_path, "--foreground", "--user", "root", stdout=log, stderr=log)
-        time.sleep(0.02 + 0.015 * i)
+        time.sleep(0.03 + 0.03 * i)
         proc.kill()
         proc.wait(30)
         sizes.append(len(ends(gate, "quarantine4")) if "enforcer" in gate.lab.gw.run("nft", "list", "tables").stdout else -1)
