@@ -71,7 +71,13 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
         free(text);
         return words(error, "changes of others cannot be listened to", err);
     }
+    /* Messages about some hundred thousand bogons would be lost, and that looks as if others changed the
+     * table. */
+    if (d->truth.notify)
+        enf_notify_loading(d->truth.notify, true);
     err = keep ? enf_ruleset_load_around_queues(text, error) : enf_ruleset_load(text, error);
+    if (d->truth.notify)
+        enf_notify_loading(d->truth.notify, false);
     if (err < 0) {
         free(text);
         return words(error, "the kernel refused the ruleset", err);

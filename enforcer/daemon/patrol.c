@@ -171,11 +171,12 @@ static bool scan_some(struct enf_daemon *d)
 {
     struct enf_truth *t = &d->truth;
     struct enf_patrol *p = &t->patrol;
-    const char *name = enf_shape_large(t->wanted, p->scan_at);
+    const char *name = t->wanted ? enf_shape_large(t->wanted, p->scan_at) : NULL;
     char what[ENF_REASON_LEN];
     int done = 0;
 
-    if (!name) {
+    if (!name) { /* all are read; or the table is not known now, and the next look says why */
+        enf_scan_end(&p->scan);
         uint64_t now_ms = enf_clock_steady_ms();
         p->scan_next_ms = now_ms + (now_ms - p->scan_began_ms) * SCAN_REST;
         p->scan_at = 0;
@@ -190,10 +191,11 @@ static bool scan_some(struct enf_daemon *d)
         done = enf_scan_step(p->scan, SCAN_US);
     if (done == 0)
         return false;
-    if (done == 1 && enf_shape_judge(t->wanted, p->scan, what, sizeof what) == 1)
-        enf_repair(d, false, what);
+    bool wrong = done == 1 && enf_shape_judge(t->wanted, p->scan, what, sizeof what) == 1;
     enf_scan_end(&p->scan);
     p->scan_at++;
+    if (wrong)
+        enf_repair(d, false, what); /* with new sets: from the first of them */
     return false;
 }
 
@@ -329,6 +331,12 @@ void enf_patrol_scan(struct enf_daemon *d)
         t->patrol.scan_next_ms = 0;
     if (!t->patrol.running && scan_due(d))
         enf_patrol_start(d, false);
+}
+
+void enf_patrol_new_sets(struct enf_daemon *d)
+{
+    enf_scan_end(&d->truth.patrol.scan);
+    d->truth.patrol.scan_at = 0;
 }
 
 void enf_patrol_free(struct enf_daemon *d)

@@ -170,6 +170,7 @@ int enf_truth_settle(struct enf_daemon *d)
         err = judge_repair(d, now);
     /* Who changed it while it was loaded would be in what is wanted for ever. */
     bool shaken = enf_truth_hear(d);
+    enf_patrol_new_sets(d);
     if (!t->repairing && shaken)
         enf_shape_free(&now);
     if (shaken)

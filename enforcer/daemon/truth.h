@@ -158,4 +158,6 @@ int enf_nets_check(struct enf_daemon *d, enum enf_family family, size_t *desired
 void enf_patrol_start(struct enf_daemon *d, bool refill);
 /* Has the large static sets read by it, where that is due or somebody changed elements. */
 void enf_patrol_scan(struct enf_daemon *d);
+/* The static sets were made anew: a scan of the old ones is of no use. */
+void enf_patrol_new_sets(struct enf_daemon *d);
 void enf_patrol_free(struct enf_daemon *d);

@@ -26,6 +26,7 @@ struct enf_notify {
     struct mnl_socket *socket;
     uint32_t ports[ENF_NOTIFY_PORTS_MAX];
     size_t ports_len;
+    bool loading;
     uint32_t threads[THREADS_MAX];
     size_t threads_len;
     /* The transaction whose end did not come yet. */
@@ -89,27 +90,48 @@ int enf_notify_fd(const struct enf_notify *notify)
     return notify->socket ? mnl_socket_get_fd(notify->socket) : -1;
 }
 
+#define AT_SET_NAME 40 /* header, family, table "enforcer" with its attribute's head, the set's head */
+#define QUARANTINE  0x71756172u /* "quar" */
+
 /* Filling a large set sends us a message an element: the kernel drops those of our own sockets, but for the
- * ends of transactions. A failure costs only time. */
+ * ends of transactions; and while we load a ruleset by libnftables, whose sockets nobody knows, elements of
+ * all sets but the quarantine's. A failure costs only time. */
 static void filter_own(const struct enf_notify *notify)
 {
-    struct sock_filter code[ENF_NOTIFY_PORTS_MAX + 5];
-    size_t n = 0, ports = notify->ports_len;
+    struct sock_filter code[ENF_NOTIFY_PORTS_MAX + 10];
+    size_t n = 0, ports = notify->ports_len, names = notify->loading ? 5 : 0;
     uint16_t end = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
+    uint16_t add = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM;
+    uint16_t del = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELSETELEM;
+    const struct sock_filter type = BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type));
 
     if (!notify->socket)
         return;
     /* Loads are in network order, the header is not. */
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type));
-    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(end), (uint8_t)(ports + 1), 0);
+    code[n++] = type;
+    code[n++] =
+        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(end), (uint8_t)(ports + names + 1), 0);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid));
     for (size_t i = 0; i < ports; i++)
         code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(notify->ports[i]),
-                                                 (uint8_t)(ports - i), 0);
+                                                 (uint8_t)(ports - i + names), 0);
+    if (names) {
+        code[n++] = type;
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(add), 1, 0);
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(del), 0, 2);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT_SET_NAME);
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, QUARANTINE, 0, 1);
+    }
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
     struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
     setsockopt(enf_notify_fd(notify), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void enf_notify_loading(struct enf_notify *notify, bool on)
+{
+    notify->loading = on;
+    filter_own(notify);
 }
 
 int enf_notify_own_port(struct enf_notify *notify, uint32_t port)

@@ -3,6 +3,7 @@
 asking and releasing stay quick; what is full says so. LONG=1: a million."""
 import ipaddress
 import os
+import pathlib
 import re
 import time
 
@@ -183,3 +184,35 @@ def test_questions(kept):
     print("slowest of 20: " + ", ".join(f"{m} {s * 1000:.1f} ms" for m, s in worst.items()))
     assert max(worst.values()) < 10  # speed is measured elsewhere; this only finds what is hopeless
     gate.close()
+
+
+BOGONS = 280_000 if LONG else 120_000
+
+
+def test_many_bogons(make_gate):
+    """A list whose messages do not fit the listener's buffer, loaded three times: that is no change by others, and the daemon lives.
+    A change by others while it is there is told."""
+    def configure(config):
+        path = gate_dir(config) / "bogons.txt"
+        first = int(ipaddress.ip_address("2001:db8:8000::"))
+        with open(path, "w", encoding="ascii") as out:
+            out.writelines(f"{ipaddress.ip_address(first + (2 * i << 64))}/64\n" for i in range(BOGONS))
+        config["inbound"]["bogons"] = str(path)
+    gate = make_gate(configure)
+    gate.start()
+    for _ in range(2):
+        gate.daemon.call("config.reload")
+        answered = time.monotonic()
+        gate.daemon.call("status")
+        print(f"\n{BOGONS} bogons loaded; status {time.monotonic() - answered:.2f} s after that")
+    time.sleep(1)
+    assert gate.daemon.alive() and not gate.daemon.events("ruleset-tampered"), gate.daemon.events("ruleset-tampered")
+    gate.lab.gw.run("nft", "add", "rule", "inet", "enforcer", "forward", "counter")
+    gate.daemon.wait_event("ruleset-tampered", limit=60)
+    gate.daemon.wait_event("ruleset-restored", limit=60)
+    gate.close()
+
+
+def gate_dir(config):
+    """Where the daemon may read."""
+    return pathlib.Path(config["state"]).parent

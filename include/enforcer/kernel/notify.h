@@ -38,6 +38,10 @@ void enf_notify_close(struct enf_notify **notify); /* accepts NULL content, clea
 int enf_notify_fd(const struct enf_notify *notify);
 /* A socket of our own (enf_kernel_port): what it changes is no news. -ENOSPC beyond the maximum. */
 int enf_notify_own_port(struct enf_notify *notify, uint32_t port);
+/* While a ruleset is loaded by libnftables: on, then off. What happens to elements of sets other than the
+ * quarantine's is not told meanwhile: a message for each of some hundred thousand would not fit the buffer,
+ * and what is lost looks like a change by others. The static sets that are filled then are new. */
+void enf_notify_loading(struct enf_notify *notify, bool on);
 /* A thread of our own, whose every transaction is ours: libnftables opens sockets that nobody knows. In a pid
  * namespace the kernel counts threads otherwise; there the thread of a known port is learnt. */
 int enf_notify_own_thread(struct enf_notify *notify, pid_t thread);
