@@ -30,6 +30,8 @@ METHOD(enf_method_governor_reset);
 
 /* methods_rollout.c */
 METHOD(enf_method_rollout);
+/* methods_abuse.c */
+METHOD(enf_method_report_abuse);
 
 /* audit.c */
 METHOD(enf_method_audit_list);

@@ -27,6 +27,7 @@ const struct enf_control_method enf_methods[] = {
     {"governor.reset", true, enf_method_governor_reset},
     {"ruleset.show", false, enf_method_ruleset, true},
     {"report.rollout", false, enf_method_rollout, true},
+    {"report.abuse", false, enf_method_report_abuse},
     {"audit.list", false, enf_method_audit_list, true},
 };
 const size_t enf_methods_len = sizeof enf_methods / sizeof *enf_methods;

@@ -32,8 +32,10 @@ enum ctl_option {
     CTL_OPT_SINCE,
     CTL_OPT_NAME,
     CTL_OPT_CONFIRM,
+    CTL_OPT_XARF,
+    CTL_OPT_ARF,
 };
-#define CTL_OPTION_COUNT 15
+#define CTL_OPTION_COUNT 17
 
 /* A command line that is read. */
 struct ctl {
@@ -77,3 +79,4 @@ int ctl_ruleset(const struct ctl *ctl);
 int ctl_audit(const struct ctl *ctl);
 int ctl_governor(const struct ctl *ctl);
 int ctl_report(const struct ctl *ctl);
+int ctl_report_abuse(const struct ctl *ctl);

@@ -63,13 +63,17 @@ const struct ctl_command ctl_commands[] = {
      BIT(CONFIRM), 0, 0, ctl_reload},
     {"confirm", "", "keep what `reload --confirm` put in force", NULL, 0, 0, 0, ctl_confirm},
     {"ruleset", "", "the table as the kernel has it", NULL, 0, 0, 0, ctl_ruleset},
-    {"report", "rollout [--limit N]", "what a policy does, or would do, to those who use port 25 today",
-     "By group: who uses port 25, what is and would be blocked, who would be in quarantine. Then hosts that "
+    {"report", "rollout [--limit N] | abuse ADDR --xarf|--arf",
+     "what a policy does, or would do; a conviction for another abuse desk",
+     "abuse: the last conviction of ADDR as it is to be sent, signed by section `report` of the "
+     "configuration.\n"
+     "rollout, by group: who uses port 25, what is and would be blocked, who would be in quarantine. Then "
+     "hosts that "
      "behave\n"
      "like mail servers and are no relays, with lines for the configuration file. At most 100 of a kind "
      "unless\n"
      "--limit says otherwise (1000 at most).",
-     BIT(LIMIT), 1, 1, ctl_report},
+     BIT(LIMIT) | BIT(XARF) | BIT(ARF), 1, 2, ctl_report},
     {"governor", "reset", "let automatic quarantine go on after the governor stopped it", NULL, 0, 1, 1,
      ctl_governor},
     {0},

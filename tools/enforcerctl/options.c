@@ -29,6 +29,8 @@ static const struct {
     [CTL_OPT_SINCE] = {"--since", "DUR", "from so long ago, or a time like 2026-03-01T12:00:00Z"},
     [CTL_OPT_NAME] = {"--name", "NAME", "what to call it"},
     [CTL_OPT_CONFIRM] = {"--confirm", "DUR", "go back after so long, unless it is confirmed"},
+    [CTL_OPT_XARF] = {"--xarf", NULL, "as XARF 4, JSON"},
+    [CTL_OPT_ARF] = {"--arf", NULL, "as ARF (RFC 5965), a mail"},
 };
 _Static_assert(ARRAY_LEN(options) == CTL_OPTION_COUNT, "every option has a row");
 

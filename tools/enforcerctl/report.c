@@ -102,13 +102,15 @@ static void print_snippet(const char *text)
 int ctl_report(const struct ctl *ctl)
 {
     json_t *result = NULL;
-    json_t *params = json_object();
     int rc;
 
-    if (strcmp(ctl->args[0], "rollout") != 0) {
-        json_decref(params);
-        return ctl_usage(ctl, "report %s: expected rollout", ctl->args[0]);
-    }
+    if (strcmp(ctl->args[0], "abuse") == 0)
+        return ctl_report_abuse(ctl);
+    if (strcmp(ctl->args[0], "rollout") != 0)
+        return ctl_usage(ctl, "report %s: expected rollout or abuse", ctl->args[0]);
+    if (ctl->args_len > 1 || ctl->options[CTL_OPT_XARF] || ctl->options[CTL_OPT_ARF])
+        return ctl_usage(ctl, "report rollout takes --limit only");
+    json_t *params = json_object();
     rc = args_limit(ctl, params);
     if (rc) {
         json_decref(params);
