@@ -228,7 +228,11 @@ def nobody(gate):
     """Releases everybody."""
     with Control(gate.daemon.socket, 300) as control:
         if control.call("status")["quarantine"]["entries"]:
-            control.call("quarantine.release", addresses=["0.0.0.0/0", "::/0"], reason="the next list")
+            try:
+                control.call("quarantine.release", addresses=["0.0.0.0/0", "::/0"], reason="the next list")
+            except Rejected as rejected:  # done, but the list of whom is longer than an answer may be
+                if rejected.code != -32006:
+                    raise
         assert control.call("status")["quarantine"]["entries"] == 0
 
 
