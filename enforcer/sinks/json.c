@@ -199,7 +199,9 @@ int enf_json_take(struct enf_json *json, char **text, size_t *len)
         return -ENOMEM;
     }
     char *fitting = realloc(json->text, json->len);
-    *text = fitting ? fitting : json->text;
+    if (fitting)
+        json->text = fitting;
+    *text = json->text;
     *len = json->len - 1;
     *json = (struct enf_json){.text = NULL};
     return 0;
