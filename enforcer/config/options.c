@@ -3,6 +3,8 @@
  * their own. */
 #include "enforcer/config/options.h"
 
+#include "enforcer/config/relay.h"
+
 #include "enforcer/config/quarantine.h"
 #include "enforcer/config/sinks.h"
 #include "enforcer/config/value.h"
@@ -73,6 +75,9 @@ static const struct enf_row relay_rows[] = {
      .required = "a list of addresses and prefixes",
      .arg.list = &relay_addresses},
     {.key = "interface", .read = enf_read_interface, ENF_ROW_FIELD(struct enf_relay, interface)},
+    {.key = "owner", .read = enf_read_words, ENF_ROW_FIELD(struct enf_relay, owner)},
+    {.key = "reason", .read = enf_read_words, ENF_ROW_FIELD(struct enf_relay, reason)},
+    {.key = "expires", .read = enf_read_expiry, ENF_ROW_FIELD(struct enf_relay, expires_ms)},
 };
 static const struct enf_table relay_table = ENF_TABLE(relay_rows);
 static const struct enf_list relay_list = {
@@ -82,6 +87,12 @@ static const struct enf_list relay_list = {
     .len_offset = offsetof(struct enf_draft, config.relays_len),
     .max = ENF_RELAYS_MAX,
 };
+
+static const struct enf_row relay_policy_rows[] = {
+    {.key = "unused", .read = enf_read_duration, CONFIG(relay_policy.unused_ms)},
+    {.key = "lapse", .read = enf_read_bool, CONFIG(relay_policy.lapse)},
+};
+static const struct enf_table relay_policy_table = ENF_TABLE(relay_policy_rows);
 
 static const struct enf_list smarthost_addresses = {
     .item = {.read = enf_read_prefix},
@@ -192,6 +203,7 @@ static const struct enf_row option_rows[] = {
     {.key = "mode", .read = enf_read_choice, CONFIG(mode), .arg.choices = modes},
     {.key = "interfaces", .read = enf_read_section, .arg.table = &interface_table},
     {.key = "relays", .read = enf_read_list, CONFIG_ARRAY(relays), .arg.list = &relay_list},
+    {.key = "relay_policy", .read = enf_read_section, .arg.table = &relay_policy_table},
     {.key = "smarthosts", .read = enf_read_list, CONFIG_ARRAY(smarthosts), .arg.list = &smarthost_list},
     {.key = "groups", .read = enf_read_groups, ENF_ROW_ARRAY(struct enf_draft, groups)},
     {.key = "detector", .read = enf_read_detector_global, ENF_ROW_FIELD(struct enf_draft, detector)},
@@ -214,6 +226,7 @@ void enf_options_defaults(struct enf_reader *reader, struct enf_draft *draft)
     struct enf_config *config = &draft->config;
 
     config->mode = ENF_MODE_ENFORCE;
+    config->relay_policy.unused_ms = 30 * DAY_MS;
     draft->detector.max_subscribers = 1000000;
     enf_quarantine_defaults(config);
     config->inbound.drop_source_port_25 = true;

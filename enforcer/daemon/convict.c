@@ -153,6 +153,23 @@ void enf_convict_observe(void *ctx, const struct enf_observation *obs)
     enf_convict_account(worker, obs, enf_group_find(&running->groups, &obs->source));
 }
 
+void enf_convict_relay(struct enf_worker *worker, const struct enf_observation *obs)
+{
+    const struct enf_config *config = worker->view.running->config;
+    struct enf_detector_settings settings = enf_detector_defaults(ENF_POLICY_INSPECT);
+    struct enf_signal signal;
+
+    settings.traps = config->traps;
+    settings.traps_len = config->traps_len;
+    if (enf_detector_feed(worker->detector, obs, &settings, &signal) != 1)
+        return;
+    struct enf_report *report = make_report(worker, obs, NULL, &signal);
+    if (!report)
+        return;
+    report->kind = ENF_REPORT_RELAY;
+    enf_mailbox_put(worker->shared->mailbox, report);
+}
+
 void enf_convict_metered(struct enf_worker *worker, const struct enf_observation *obs,
                          const struct enf_group *group)
 {

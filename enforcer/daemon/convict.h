@@ -13,6 +13,8 @@ void enf_convict_observe(void *ctx, const struct enf_observation *obs);
 /* The same; returns whether the subscriber is banned now. group: of the subscriber, may be NULL. */
 bool enf_convict_account(struct enf_worker *worker, const struct enf_observation *obs,
                          const struct enf_group *group);
+/* A SYN of a relay: what would convict a mail server under policy inspect, or reach a trap, is reported. */
+void enf_convict_relay(struct enf_worker *worker, const struct enf_observation *obs);
 /* The kernel's meter has put a subscriber into quarantine. */
 void enf_convict_metered(struct enf_worker *worker, const struct enf_observation *obs,
                          const struct enf_group *group);

@@ -8,6 +8,7 @@
 #include "enforcer/daemon/cut.h"
 #include "enforcer/daemon/hooks.h"
 #include "enforcer/daemon/metrics.h"
+#include "enforcer/daemon/relays.h"
 #include "enforcer/daemon/report.h"
 #include "enforcer/daemon/running.h"
 #include "enforcer/daemon/telemetry.h"
@@ -96,6 +97,7 @@ struct enf_daemon {
     struct enf_daemon_metrics metrics;
     struct enf_hooks hooks;
     struct enf_confirm confirm;
+    struct enf_relays relay_lives;
     uint64_t reports_lost_told;
     struct {
         const struct enf_control_caller *caller; /* of the request that is being done; NULL: none */

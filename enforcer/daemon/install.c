@@ -154,7 +154,7 @@ static int collect_relays(struct enf_daemon *d, struct prefixes *all, struct pre
     const struct enf_config *config = d->running->config;
 
     for (size_t i = 0; i < config->relays_len; i++) {
-        for (size_t j = 0; j < config->relays[i].addresses_len; j++)
+        for (size_t j = 0; j < config->relays[i].addresses_len && !enf_relay_lapsed(d, i); j++)
             append(all, &config->relays[i].addresses[j]);
     }
     for (size_t i = 0; i < d->hand_relays_len; i++)

@@ -216,6 +216,15 @@ static void on_meter(struct enf_worker *worker, const struct sight *s)
     enf_convict_metered(worker, &obs, s->group);
 }
 
+/* Counted under its own address, beside the subscriber in whose prefix it may lie. */
+static void on_relay(struct enf_worker *worker, const struct sight *s)
+{
+    struct enf_observation obs = observation(worker, s, ENF_OBSERVATION_SYN, false);
+
+    obs.subscriber = enf_prefix_host(&s->packet.source);
+    enf_convict_relay(worker, &obs);
+}
+
 static void judge_copy(struct enf_worker *worker, enum enf_log_reason reason, struct sight *s)
 {
     struct enf_prefix source;
@@ -247,6 +256,9 @@ static void judge_copy(struct enf_worker *worker, enum enf_log_reason reason, st
     case ENF_LOG_METER:
         on_meter(worker, s);
         break;
+    case ENF_LOG_RELAY:
+        on_relay(worker, s);
+        break;
     case ENF_LOG_SPOOFED:
         aggregate(worker, s, ENF_EVENT_SOURCE_SPOOFED, &source);
         break;
@@ -259,7 +271,6 @@ static void judge_copy(struct enf_worker *worker, enum enf_log_reason reason, st
     case ENF_LOG_FULL:
         on_full(worker, s);
         break;
-    case ENF_LOG_RELAY:   /* until somebody judges relays */
     case ENF_LOG_HEADERS: /* its port is unknown: the kernel's counter says how many */
     case ENF_LOG_UNKNOWN:
         break;

@@ -58,6 +58,7 @@ static void on_second(uv_timer_t *timer)
     enf_telemetry_tick(d);
     prune(d);
     enf_state_retry(d);
+    enf_relays_tick(d);
     enf_truth_tick(d);
 }
 

@@ -29,6 +29,23 @@ static size_t hand_relay(const struct enf_daemon *d, const struct enf_prefix *pr
     return i;
 }
 
+static json_t *words_json(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
+/* What people said of a relay of the file, and what became of it. */
+static void put_life(json_t *list, const struct enf_relay *relay, const struct enf_relay_life *life)
+{
+    json_t *last = json_array_get(list, json_array_size(list) - 1);
+
+    json_object_set_new(last, "owner", words_json(relay->owner));
+    json_object_set_new(last, "reason", words_json(relay->reason));
+    json_object_set_new(last, "expires", enf_time_json(relay->expires_ms));
+    json_object_set_new(last, "last_used", enf_time_json(life ? life->used_ms : 0));
+    json_object_set_new(last, "lapsed", json_boolean(life && life->lapsed));
+}
+
 static void add_relay(json_t *list, const struct enf_prefix *prefix, const char *name, const char *interface,
                       const char *origin)
 {
@@ -40,15 +57,18 @@ static void add_relay(json_t *list, const struct enf_prefix *prefix, const char 
                                     *interface ? json_string(interface) : json_null(), "origin", origin));
 }
 
-static json_t *relays_json(const struct enf_daemon *d)
+static json_t *relays_json(struct enf_daemon *d)
 {
+    const struct enf_relay_life *lives = enf_relays_look(d);
     const struct enf_config *config = d->running->config;
     json_t *list = json_array();
 
     for (size_t i = 0; list && i < config->relays_len; i++) {
-        for (size_t j = 0; j < config->relays[i].addresses_len; j++)
+        for (size_t j = 0; j < config->relays[i].addresses_len; j++) {
             add_relay(list, &config->relays[i].addresses[j], config->relays[i].name,
                       config->relays[i].interface, "file");
+            put_life(list, &config->relays[i], lives ? &lives[i] : NULL);
+        }
     }
     for (size_t i = 0; list && i < d->hand_relays_len; i++)
         add_relay(list, &d->hand_relays[i].prefix, d->hand_relays[i].name, "", "hand");

@@ -17,6 +17,7 @@ enum enf_report_kind {
     ENF_REPORT_EVENT,      /* pass it on */
     ENF_REPORT_CONVICTION, /* the detector's */
     ENF_REPORT_SUSPECT,    /* the detector's: not enough for a conviction */
+    ENF_REPORT_RELAY,      /* an authorised relay, by what would convict a subscriber */
     ENF_REPORT_METER,      /* the kernel's meter put a subscriber into quarantine */
 };
 

@@ -335,6 +335,14 @@ static void on_suspect(struct enf_daemon *d, const struct enf_report *report)
     enf_tell(d, &event);
 }
 
+static void on_relay(struct enf_daemon *d, const struct enf_report *report)
+{
+    char what[ENF_SETTING_LEN + 192];
+
+    describe(report, what, sizeof what);
+    enf_relay_suspect(d, report, what);
+}
+
 void enf_reports_handle(struct enf_daemon *d)
 {
     for (struct enf_report *report = enf_mailbox_take(&d->mailbox), *next; report; report = next) {
@@ -343,6 +351,8 @@ void enf_reports_handle(struct enf_daemon *d)
             enf_tell(d, &report->event);
         else if (report->kind == ENF_REPORT_SUSPECT)
             on_suspect(d, report);
+        else if (report->kind == ENF_REPORT_RELAY)
+            on_relay(d, report);
         else
             on_conviction(d, report);
         enf_report_free(report);

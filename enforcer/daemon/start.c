@@ -321,6 +321,7 @@ static void tear_down(struct enf_daemon *d)
     free(d->hand_relays);
     free(d->ruleset);
     enf_confirm_free(d);
+    enf_relays_free(d);
     enf_running_free(&d->running);
 }
 

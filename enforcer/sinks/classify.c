@@ -65,7 +65,7 @@ static const struct enf_event_class classes[] = {
     [ENF_EVENT_RELAY_EXPIRED] = {"alert", {"configuration"}, {"info"}, MEDIUM, NULL, "relays.expires"},
     [ENF_EVENT_RELAY_LAPSED] = {"alert", {"configuration"}, {"deletion"}, HIGH, NULL, "relay_policy.lapse"},
     [ENF_EVENT_RELAY_SUSPECT] =
-        {"alert", {"intrusion_detection", "network"}, {"info"}, HIGH, "outbound", "relay_policy.detector"},
+        {"alert", {"intrusion_detection", "network"}, {"info"}, HIGH, "outbound", "relays"},
 };
 _Static_assert(ARRAY_LEN(classes) == ENF_EVENT_ACTION_COUNT, "every action has a class");
 

@@ -9,18 +9,24 @@
 
 static void print_relays(const struct ctl *ctl, const json_t *relays)
 {
-    static const char *const headers[] = {"ADDRESS", "NAME", "INTERFACE", "ORIGIN"};
+    static const char *const headers[] = {"ADDRESS", "NAME",    "INTERFACE", "ORIGIN",
+                                          "OWNER",   "EXPIRES", "LAST USED", "STATE"};
     struct table *table = table_new(ctl, headers, sizeof(headers) / sizeof(headers[0]));
 
     for (size_t i = 0; i < json_array_size(relays); i++) {
         const json_t *relay = json_array_get(relays, i);
         const char *interface = text_at(relay, "interface");
+        char expires[PRINT_TIME_LEN], used[PRINT_TIME_LEN];
 
         table_cell(table, PRINT_PLAIN, "%s", text_at(relay, "address"));
         table_cell(table, PRINT_PLAIN, "%s", text_at(relay, "name"));
         table_cell(table, PRINT_PLAIN, "%s", interface[0] ? interface : "any");
         table_cell(table, PRINT_PLAIN, "%s",
                    strcmp(text_at(relay, "origin"), "hand") == 0 ? "by hand" : "file");
+        table_cell(table, PRINT_PLAIN, "%s", text_at(relay, "owner"));
+        table_cell(table, PRINT_PLAIN, "%s", time_at(relay, "expires", expires));
+        table_cell(table, PRINT_PLAIN, "%s", time_at(relay, "last_used", used));
+        table_cell(table, PRINT_PLAIN, "%s", true_at(relay, "lapsed") ? "lapsed" : "in force");
     }
     if (json_array_size(relays) == 0)
         puts("there are no relays");

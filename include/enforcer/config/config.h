@@ -54,11 +54,15 @@ struct enf_interface {
     char name[ENF_IFNAME_LEN + 1];
 };
 
+#define ENF_OWNER_LEN 128
 struct enf_relay {
     char name[ENF_NAME_LEN];
     struct enf_prefix *addresses;
     size_t addresses_len;
     char interface[ENF_IFNAME_LEN + 1]; /* "" where none is given */
+    char owner[ENF_OWNER_LEN];          /* likewise */
+    char reason[ENF_OWNER_LEN];
+    uint64_t expires_ms; /* wall clock; 0: never */
 };
 
 struct enf_smarthost {
@@ -134,6 +138,10 @@ struct enf_config {
     } interfaces;
     struct enf_relay *relays;
     size_t relays_len;
+    struct {
+        uint64_t unused_ms; /* told as unused after so long without a connection */
+        bool lapse;         /* what is unused or expired is no relay any more */
+    } relay_policy;
     struct enf_smarthost *smarthosts;
     size_t smarthosts_len;
     struct enf_group *groups;

@@ -50,7 +50,8 @@ static const struct row yaml_rows[] = {
 
 static const struct row shape_rows[] = {
     {"unknown key of the top", "moed: observe\n",
-     "1: moed: expected the key mode, interfaces, relays, smarthosts, groups, detector, quarantine, inbound, "
+     "1: moed: expected the key mode, interfaces, relays, relay_policy, smarthosts, groups, detector, "
+     "quarantine, inbound, "
      "antispoof, "
      "queue, control, events, hooks, report, aggregate, state or metrics, found an unknown one\n"},
     {"unknown key of a section", "queue:\n  count: 1\n  size: 5\n",
@@ -271,6 +272,9 @@ static const struct row later_rows[] = {
      "1: quarantine.portal: not yet supported: level full and its portal (today: [])\n"},
     {"steps with levels", "quarantine:\n  escalation:\n  - 1h\n  - {level: throttle, for: 1h}\n",
      "4: quarantine.escalation[1]: not yet supported: a step with a level (today: a duration)\n"},
+    {"expiry", "relays: [{addresses: [192.0.2.1], expires: 2027-02-30}]\n",
+     "1: relays[0].expires: expected a date like 2027-01-31, or a time like 2027-01-31T12:00:00Z, found "
+     "\"2027-02-30\"\n"},
     {"canary that is negative", GROUP "canary_percent: -1}]\n",
      "1: groups[0].canary_percent: expected a whole number from 0 to 100, found -1\n"},
     {"canary that is none", GROUP "canary_percent: 101}]\n",
