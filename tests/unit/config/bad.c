@@ -56,8 +56,9 @@ static const struct row shape_rows[] = {
      "queue, control, events, hooks, report, aggregate, state or metrics, found an unknown one\n"},
     {"unknown key of a section", "queue:\n  count: 1\n  size: 5\n",
      "3: queue.size: expected the key first, count or fail, found an unknown one\n"},
-    {"unknown key of an entry", "relays:\n- name: a\n  addresses: [192.0.2.1]\n  owner: me\n",
-     "4: relays[0].owner: expected the key name, addresses or interface, found an unknown one\n"},
+    {"unknown key of an entry", "relays:\n- name: a\n  addresses: [192.0.2.1]\n  ownr: me\n",
+     "4: relays[0].ownr: expected the key name, addresses, interface, owner, reason or expires, found an "
+     "unknown one\n"},
     {"a key that is a list", "queue: {[a]: 1}\n",
      "1: queue.a list: expected the key first, count or fail, found an unknown one\n"},
     {"a key with a zero byte", "queue: {\"fail\\0\": open}\n",
@@ -274,7 +275,7 @@ static const struct row later_rows[] = {
      "4: quarantine.escalation[1]: not yet supported: a step with a level (today: a duration)\n"},
     {"expiry", "relays: [{addresses: [192.0.2.1], expires: 2027-02-30}]\n",
      "1: relays[0].expires: expected a date like 2027-01-31, or a time like 2027-01-31T12:00:00Z, found "
-     "\"2027-02-30\"\n"},
+     "2027-02-30\n"},
     {"canary that is negative", GROUP "canary_percent: -1}]\n",
      "1: groups[0].canary_percent: expected a whole number from 0 to 100, found -1\n"},
     {"canary that is none", GROUP "canary_percent: 101}]\n",
