@@ -20,14 +20,6 @@ uint8_t enf_addr_bits(const struct enf_addr *addr)
     return (uint8_t)(enf_addr_len(addr) * 8);
 }
 
-struct enf_addr enf_addr_from_bytes(enum enf_family family, const void *bytes)
-{
-    struct enf_addr addr = {.family = (uint8_t)family};
-
-    memcpy(addr.bytes, bytes, enf_addr_len(&addr));
-    return addr;
-}
-
 /* ::ffff:a.b.c.d stands for a.b.c.d (RFC 4291, 2.5.5.2); kept apart they would be two names for one host. */
 static struct enf_addr unmap(const uint8_t bytes[16])
 {

@@ -93,12 +93,11 @@ static bool ring_move(struct subscriber *subscriber, struct budget *budget, uint
     struct ring *ring = budget_alloc(budget, ring_size(capacity));
     if (!ring)
         return false;
-    if (subscriber->ring) {
-        ring->sequential = subscriber->ring->sequential;
-        ring->conduct = subscriber->ring->conduct;
-    }
+    ring->conduct = subscriber->ring ? subscriber->ring->conduct : NULL;
     for (uint32_t i = 0; i < subscriber->len; i++)
         ring->at[i] = *at(subscriber, i);
+    if (!subscriber->ring) /* takes the place of `only` */
+        subscriber->sequential = (struct enf_sequential){0};
     ring_free(subscriber, budget);
     subscriber->ring = ring;
     subscriber->capacity = (uint8_t)capacity;
@@ -116,7 +115,7 @@ static bool ring_grow(struct subscriber *subscriber, struct budget *budget)
 static void ring_tidy(struct subscriber *subscriber, struct budget *budget, uint64_t now_ms,
                       uint32_t recent_ms)
 {
-    uint32_t weighed = subscriber->ring->sequential.observations;
+    uint32_t weighed = subscriber->sequential.observations;
     uint32_t kept = subscriber->len; /* from here to the end */
     for (uint32_t i = subscriber->len; i-- > 0;) {
         const struct connection *connection = at(subscriber, i);
@@ -143,9 +142,9 @@ bool activity_hold(struct subscriber *subscriber, struct budget *budget)
     return subscriber->ring || ring_grow(subscriber, budget);
 }
 
-/* True: there is room, or the oldest was due to go. */
-static bool ring_push(struct subscriber *subscriber, struct budget *budget,
-                      const struct connection *connection, uint32_t max)
+/* Makes the place for one more, which is the newest then. True: there is room, or the oldest was due to go.
+ */
+static bool ring_push(struct subscriber *subscriber, struct budget *budget, uint32_t max)
 {
     bool whole = true;
     if (subscriber->len == subscriber->capacity) {
@@ -155,7 +154,6 @@ static bool ring_push(struct subscriber *subscriber, struct budget *budget,
             ring_drop_oldest(subscriber);
     }
     subscriber->len++;
-    *at(subscriber, subscriber->len - 1U) = *connection;
     return whole;
 }
 
@@ -195,6 +193,14 @@ static uint32_t recent_of(const struct subscriber *subscriber, const struct acti
     return count;
 }
 
+/* True where recent_of says at least FEW_MAX: one look, times rise. */
+static bool is_many(const struct subscriber *subscriber, const struct activity_context *context)
+{
+    return subscriber->len >= FEW_MAX && context->quiet_ms < context->keep->recent_ms &&
+           subscriber->last_ms - activity_at(subscriber, subscriber->len - FEW_MAX)->time_ms <
+               context->keep->recent_ms;
+}
+
 static bool many_start(struct subscriber *subscriber, const struct activity_context *context)
 {
     struct many *many = budget_alloc(context->budget, sizeof(*many));
@@ -216,18 +222,18 @@ static bool many_start(struct subscriber *subscriber, const struct activity_cont
 /* --- accounting --- */
 
 bool activity_is_retransmission(struct subscriber *subscriber, const struct activity_context *context,
-                                const struct connection *connection)
+                                uint32_t print)
 {
     if (subscriber->many)
-        return prints_seen(&subscriber->many->prints, context->budget, connection->print,
-                           (uint32_t)connection->time_ms, &context->keep->prints);
+        return prints_seen(&subscriber->many->prints, context->budget, print, (uint32_t)subscriber->last_ms,
+                           &context->keep->prints);
     if (context->quiet_ms >= ENF_RETRANSMISSION_MS)
         return false;
     for (uint32_t i = subscriber->len; i-- > 0;) {
         const struct connection *before = at(subscriber, i);
-        if (connection->time_ms - before->time_ms >= ENF_RETRANSMISSION_MS)
+        if (subscriber->last_ms - before->time_ms >= ENF_RETRANSMISSION_MS)
             break;
-        if (before->print == connection->print)
+        if (before->print == print)
             return true;
     }
     return false;
@@ -253,23 +259,39 @@ static void calm_down(struct subscriber *subscriber, const struct activity_conte
     ring_tidy(subscriber, context->budget, now_ms, context->keep->recent_ms);
 }
 
+/* Straight into its place: a copy by way of the stack is written in small pieces and read in large ones, for
+ * which a processor waits. */
+static void write_connection(struct connection *out, const struct enf_observation *obs, uint64_t time_ms,
+                             uint32_t print)
+{
+    address_pack(&obs->destination, out->destination);
+    out->time_ms = time_ms;
+    out->print = print;
+    out->destination_port = obs->destination_port;
+    out->flags = (obs->blocked ? CONNECTION_BLOCKED : 0) | (obs->forgeable ? CONNECTION_FORGEABLE : 0);
+    out->weight = 0;
+}
+
 bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
-                  const struct connection *connection)
+                  const struct enf_observation *obs, uint32_t print)
 {
     bool whole = true;
+    uint64_t now_ms = subscriber->last_ms;
     if (subscriber->many)
-        calm_down(subscriber, context, connection->time_ms);
-    if (!subscriber->many && recent_of(subscriber, context) >= FEW_MAX) {
+        calm_down(subscriber, context, now_ms);
+    if (!subscriber->many && is_many(subscriber, context)) {
         whole = many_start(subscriber, context);
         if (subscriber->many)
-            prints_seen(&subscriber->many->prints, context->budget, connection->print,
-                        (uint32_t)connection->time_ms, &context->keep->prints);
+            prints_seen(&subscriber->many->prints, context->budget, print, (uint32_t)now_ms,
+                        &context->keep->prints);
     }
+    if (!subscriber->many && subscriber->ring && subscriber->len == subscriber->capacity)
+        ring_tidy(subscriber, context->budget, now_ms, context->keep->recent_ms);
+    whole &= ring_push(subscriber, context->budget, ENF_RECENT_MAX);
+    struct connection *connection = at(subscriber, subscriber->len - 1U);
+    write_connection(connection, obs, now_ms, print);
     if (subscriber->many)
         whole &= many_add(subscriber->many, context, connection);
-    else if (subscriber->ring && subscriber->len == subscriber->capacity)
-        ring_tidy(subscriber, context->budget, connection->time_ms, context->keep->recent_ms);
-    whole &= ring_push(subscriber, context->budget, connection, ENF_RECENT_MAX);
     return whole;
 }
 
@@ -279,16 +301,19 @@ void activity_prefetch(const struct subscriber *subscriber)
         __builtin_prefetch(subscriber->many, 1);
     if (!subscriber->ring)
         return;
-    /* The test, the newest ones, and the place of the next: each may lie across two lines. */
+    /* The newest, and the place of the next, each maybe across two lines; all, where it is full: it will be
+     * tidied. */
     const struct ring *ring = subscriber->ring;
+    uint32_t mask = subscriber->capacity - 1U;
     uint32_t next = subscriber->first + subscriber->len;
-    __builtin_prefetch(&ring->sequential, 1);
-    __builtin_prefetch((const char *)(&ring->sequential + 1) - 1, 1);
-    for (uint32_t back = 0; back < 3; back++) {
-        const struct connection *place = &ring->at[(next - back) & (subscriber->capacity - 1U)];
-        __builtin_prefetch(place, 1);
-        __builtin_prefetch((const char *)(place + 1) - 1, 1);
+    uint32_t len =
+        subscriber->len == subscriber->capacity && subscriber->len <= FEW_MAX ? subscriber->len : 2;
+    for (uint32_t back = 0; back < len; back++) {
+        __builtin_prefetch(&ring->at[(next - back) & mask], 1);
+        __builtin_prefetch((const char *)(&ring->at[(next - back) & mask] + 1) - 1, 1);
     }
+    if (subscriber->flags & SUBSCRIBER_SERVER)
+        __builtin_prefetch(ring, 1);
 }
 
 void activity_prefetch_many(const struct subscriber *subscriber)

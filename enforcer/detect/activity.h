@@ -13,15 +13,16 @@
 #include "enforcer/detect/settings.h"
 #include "enforcer/detect/stamps.h"
 #include "enforcer/detect/table.h"
+#include "enforcer/inspect/observation.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define FEW_MAX 8
 
-/* The last connections, and what else outlasts a single one: all live as long as each other. */
+/* The last connections, and what else outlasts a single one: all live as long as each other, and as the state
+ * of the sequential test, which lies in the slot. */
 struct ring {
-    struct enf_sequential sequential;
     struct conduct *conduct; /* see conduct.h; NULL: nothing of the kind was seen */
     struct connection at[];
 };
@@ -53,14 +54,14 @@ struct activity_context {
     uint64_t quiet_ms; /* of the subscriber, before this observation: saves looking at what is older */
 };
 
-/* True where the connection was seen before. Remembers it for the next time where there is a memory for that
- * only. */
+/* True where the connection with this print (see struct connection), made at subscriber->last_ms, was seen
+ * before. Remembers it for the next time where there is a memory for that only. */
 bool activity_is_retransmission(struct subscriber *subscriber, const struct activity_context *context,
-                                const struct connection *connection);
+                                uint32_t print);
 /* Accounts a connection that is no retransmission, made at subscriber->last_ms. False where memory was short
  * and something is forgotten early: what is counted later is too little, never too much. */
 bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
-                  const struct connection *connection);
+                  const struct enf_observation *obs, uint32_t print);
 
 /* Makes sure that there is a ring, for what lives in it. False without memory. */
 bool activity_hold(struct subscriber *subscriber, struct budget *budget);

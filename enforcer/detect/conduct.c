@@ -72,7 +72,7 @@ struct step {
 
 static void count(const struct step *s, enum enf_sequential_kind kind, const struct connection *what)
 {
-    struct enf_sequential *state = &s->subscriber->ring->sequential;
+    struct enf_sequential *state = &s->subscriber->sequential;
     struct enf_sequential_step last;
     bool doubtful = (what->flags & CONNECTION_FORGEABLE) != 0;
     bool forgeable = doubtful || (state->seen & ENF_SEQUENTIAL_FORGEABLE);

@@ -33,6 +33,7 @@ int enf_detector_new(const struct enf_detector_params *params, struct enf_detect
     }
     det->seed = params->seed;
     det->max_bytes = params->max_bytes;
+    det->lends_slots = det->max_bytes == 0;
     if (det->max_bytes == 0)
         det->max_bytes = params->max_subscribers * DEFAULT_BYTES_PER_SUBSCRIBER + DEFAULT_BYTES;
     *out = det;
@@ -79,10 +80,18 @@ static bool evict(struct enf_detector *det, uint8_t level_min, const struct subs
     return true;
 }
 
+/* By default those who come often may use what slots that were never needed would take. It goes back as the
+ * table fills, so that both together stay within the same bound. */
+static size_t bytes_limit(const struct enf_detector *det)
+{
+    size_t lent = det->lends_slots ? (det->table.max - det->table.used) * sizeof(struct subscriber) : 0;
+    return det->max_bytes + lent;
+}
+
 /* Those who came once hold no memory beside their slot: the search for bytes starts at the next level. */
 static void stay_within_bytes(struct enf_detector *det, const struct subscriber *except)
 {
-    for (unsigned i = 0; i < EVICTIONS_PER_OBSERVATION && det->budget.used > det->max_bytes; i++)
+    for (unsigned i = 0; i < EVICTIONS_PER_OBSERVATION && det->budget.used > bytes_limit(det); i++)
         if (!evict(det, 1, except))
             return;
 }
@@ -249,31 +258,24 @@ static uint64_t advance(struct enf_detector *det, struct subscriber *subscriber,
     return now_ms;
 }
 
+/* In whole words. The subscriber's other connections are of the same family, as good as always. */
 static uint32_t print_of(const struct enf_detector *det, const struct enf_observation *obs)
 {
-    struct {
-        struct enf_addr source;
-        struct enf_addr destination;
-        uint16_t ports[2];
-        uint16_t unused;
-        uint32_t sequence;
-    } tuple = {obs->source, obs->destination, {obs->source_port, obs->destination_port}, 0, obs->sequence};
-    _Static_assert(sizeof(tuple) == 2 * sizeof(struct enf_addr) + 10, "no padding: all bytes are hashed");
-    uint32_t print = (uint32_t)XXH3_64bits_withSeed(&tuple, sizeof(tuple), det->seed);
+    uint64_t words[5] = {0};
+    size_t len = 0;
+    if (obs->source.family == ENF_FAMILY_V4) {
+        uint32_t ends[2];
+        memcpy(&ends[0], obs->source.bytes, sizeof(ends[0]));
+        memcpy(&ends[1], obs->destination.bytes, sizeof(ends[1]));
+        words[len++] = (uint64_t)ends[0] << 32 | ends[1];
+    } else {
+        memcpy(&words[0], obs->source.bytes, 16);
+        memcpy(&words[2], obs->destination.bytes, 16);
+        len = 4;
+    }
+    words[len++] = (uint64_t)obs->source_port << 48 | (uint64_t)obs->destination_port << 32 | obs->sequence;
+    uint32_t print = (uint32_t)XXH3_64bits_withSeed(words, len * sizeof(words[0]), det->seed);
     return print ? print : 1;
-}
-
-static struct connection connection_of(const struct enf_detector *det, const struct enf_observation *obs,
-                                       uint64_t now_ms)
-{
-    struct connection connection = {
-        .time_ms = now_ms,
-        .print = print_of(det, obs),
-        .destination_port = obs->destination_port,
-        .flags = (obs->blocked ? CONNECTION_BLOCKED : 0) | (obs->forgeable ? CONNECTION_FORGEABLE : 0),
-    };
-    address_pack(&obs->destination, connection.destination);
-    return connection;
 }
 
 static void count(uint32_t *counter, bool really)
@@ -334,16 +336,16 @@ static void raise_level(struct enf_detector *det, struct subscriber *subscriber)
 /* --- feeding --- */
 
 static void account_connection(struct enf_detector *det, struct subscriber *subscriber,
-                               const struct enf_observation *obs, const struct connection *connection,
+                               const struct enf_observation *obs, uint32_t print,
                                const struct activity_context *context)
 {
     count(&subscriber->connections, true);
     count(&subscriber->blocked, obs->blocked);
     if (obs->forgeable) {
-        subscriber->forgeable = (uint32_t)connection->time_ms;
+        subscriber->forgeable = (uint32_t)subscriber->last_ms;
         subscriber->flags |= SUBSCRIBER_FORGEABLE;
     }
-    det->stats.starved += !activity_add(subscriber, context, connection);
+    det->stats.starved += !activity_add(subscriber, context, obs, print);
 }
 
 /* The sequential test on what a host does in its sessions. */
@@ -400,15 +402,16 @@ static int feed_connection(struct enf_detector *det, const struct enf_observatio
 
     struct keep keep = keep_of(settings);
     uint64_t before_ms = subscriber->last_ms;
-    struct connection connection = connection_of(det, obs, advance(det, subscriber, obs->time_ms, &keep));
-    uint64_t quiet_ms = connection.time_ms - before_ms;
+    uint64_t now_ms = advance(det, subscriber, obs->time_ms, &keep);
+    uint64_t quiet_ms = now_ms - before_ms;
     struct activity_context context = {&det->budget, &keep, det->seed, quiet_ms};
-    if (activity_is_retransmission(subscriber, &context, &connection)) {
+    uint32_t print = print_of(det, obs);
+    if (activity_is_retransmission(subscriber, &context, print)) {
         count(&subscriber->retransmissions, true);
         det->stats.retransmissions++;
         return 0;
     }
-    account_connection(det, subscriber, obs, &connection, &context);
+    account_connection(det, subscriber, obs, print, &context);
 
     struct conviction *head = fresh_head(det);
     judge(subscriber, obs, settings, head);
@@ -420,7 +423,7 @@ static int feed_connection(struct enf_detector *det, const struct enf_observatio
         subscriber->flags |= SUBSCRIBER_SERVER;
         account_conduct(det, subscriber, obs, quiet_ms, rules, settings, head);
     }
-    return conclude(det, subscriber, obs, &connection, connection.time_ms, out);
+    return conclude(det, subscriber, obs, activity_newest(subscriber), now_ms, out);
 }
 
 /* What came of a connection. */

@@ -13,6 +13,7 @@ struct enf_detector {
     struct table table;
     struct budget budget; /* activities and convictions */
     size_t max_bytes;
+    bool lends_slots; /* beside max_bytes, memory of slots not used yet may be used */
     uint64_t seed;
     uint32_t idle_cursor;
     struct weigher weigher;

@@ -5,14 +5,35 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define CHUNK_LEN      1024 /* slots */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define HUGE_PAGE      (2u << 20)
 #define CACHE_LINE     64
+#define CHUNK_LEN      (HUGE_PAGE / sizeof(struct subscriber)) /* slots */
+#define COUNTED_LEN    1024 /* slots: memory is in use from the first touch of a page on */
 #define SECOND_CHANCES 4
 
 static size_t chunks_max(size_t max)
 {
     return (max + CHUNK_LEN - 1) / CHUNK_LEN;
+}
+
+/* Slots of a chunk: all, but in a table that is smaller than one. */
+static size_t chunk_len(const struct table *table)
+{
+    return table->max < CHUNK_LEN ? table->max : CHUNK_LEN;
+}
+
+/* What is looked up at random places costs a walk over page tables beside each cache line otherwise. A wish:
+ * nothing but speed depends on it. */
+static void wish_huge_pages(void *memory, size_t size)
+{
+    size_t skip = -(uintptr_t)memory & (HUGE_PAGE - 1);
+    if (memory && size >= skip + HUGE_PAGE)
+        (void)madvise((char *)memory + skip, (size - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 }
 
 int table_init(struct table *table, size_t max, uint64_t seed)
@@ -30,6 +51,7 @@ int table_init(struct table *table, size_t max, uint64_t seed)
     }
     for (size_t i = 0; i < TABLE_LEVELS; i++)
         fresh.levels[i] = (struct table_list){TABLE_NONE, TABLE_NONE};
+    wish_huge_pages(fresh.slots, fresh.slots_len * sizeof(*fresh.slots));
     *table = fresh;
     return 0;
 }
@@ -66,6 +88,16 @@ static size_t home_slot(const struct table *table, uint32_t tag)
     return tag & (table->slots_len - 1);
 }
 
+/* Almost all keys are one IPv4 address: one word. */
+static uint32_t tag_of(const struct table *table, const struct enf_prefix *key)
+{
+    if (key->addr.family != ENF_FAMILY_V4)
+        return (uint32_t)enf_prefix_hash(key, table->seed);
+    uint32_t words[2] = {0, key->len};
+    memcpy(&words[0], key->addr.bytes, sizeof(words[0]));
+    return (uint32_t)XXH3_64bits_withSeed(words, sizeof(words), table->seed);
+}
+
 /* The slot that holds key, or the free one where it belongs. */
 static size_t probe(const struct table *table, const struct enf_prefix *key, uint32_t tag)
 {
@@ -81,14 +113,14 @@ static size_t probe(const struct table *table, const struct enf_prefix *key, uin
 
 struct subscriber *table_find(const struct table *table, const struct enf_prefix *key)
 {
-    uint32_t tag = (uint32_t)enf_prefix_hash(key, table->seed);
+    uint32_t tag = tag_of(table, key);
     uint32_t id = table->slots[probe(table, key, tag)].id;
     return id ? slot_at(table, id - 1) : NULL;
 }
 
 uint32_t table_prefetch_index(const struct table *table, const struct enf_prefix *key)
 {
-    uint32_t tag = (uint32_t)enf_prefix_hash(key, table->seed);
+    uint32_t tag = tag_of(table, key);
     __builtin_prefetch(&table->slots[home_slot(table, tag)]);
     return tag;
 }
@@ -195,9 +227,11 @@ static uint32_t take_id(struct table *table)
         return id;
     }
     if (table->used == table->chunks_len * CHUNK_LEN) {
-        struct subscriber *chunk = aligned_alloc(CACHE_LINE, CHUNK_LEN * sizeof(*chunk));
+        size_t size = chunk_len(table) * sizeof(struct subscriber);
+        struct subscriber *chunk = aligned_alloc(size < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE, size);
         if (!chunk)
             return TABLE_NONE;
+        wish_huge_pages(chunk, size);
         table->chunks[table->chunks_len++] = chunk;
     }
     return table->used++;
@@ -216,7 +250,7 @@ struct subscriber *table_add(struct table *table, const struct enf_prefix *key)
     uint32_t id = take_id(table);
     if (id == TABLE_NONE)
         return NULL;
-    uint32_t tag = (uint32_t)enf_prefix_hash(key, table->seed);
+    uint32_t tag = tag_of(table, key);
     table->slots[probe(table, key, tag)] = (struct table_slot){tag, id + 1};
     struct subscriber *subscriber = slot_at(table, id);
     *subscriber = (struct subscriber){.key = *key, .capacity = 1};
@@ -228,7 +262,7 @@ struct subscriber *table_add(struct table *table, const struct enf_prefix *key)
 
 void table_remove(struct table *table, struct subscriber *subscriber)
 {
-    uint32_t tag = (uint32_t)enf_prefix_hash(&subscriber->key, table->seed);
+    uint32_t tag = tag_of(table, &subscriber->key);
     index_remove(table, probe(table, &subscriber->key, tag));
     uint32_t id = list_take(table, subscriber);
     count_key(table, &subscriber->key, UINT32_MAX);
@@ -249,6 +283,6 @@ bool table_may_hold_several(const struct table *table, const struct enf_prefix *
 
 size_t table_bytes(const struct table *table)
 {
-    return table->chunks_len * CHUNK_LEN * sizeof(struct subscriber) +
+    return (table->used + COUNTED_LEN - 1) / COUNTED_LEN * COUNTED_LEN * sizeof(struct subscriber) +
            table->slots_len * sizeof(*table->slots) + chunks_max(table->max) * sizeof(struct subscriber *);
 }

@@ -5,6 +5,7 @@
 
 #include "enforcer/core/addr.h"
 #include "enforcer/detect/connection.h"
+#include "enforcer/detect/sequential.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +25,8 @@ enum {
     SUBSCRIBER_SERVER = 4,    /* may have a mail server: many connections are no suspicion */
 };
 
-/* Two cache lines. Who came once needs nothing else; activity.h tells how more is kept. */
+/* Two cache lines, and of a connection nothing else but its place in the ring is touched. Who came once needs
+ * no ring; activity.h tells how more is kept. */
 struct subscriber {
     _Alignas(64) struct enf_prefix key;
     uint8_t level; /* which list; see detector.c. May be too high until the next look for silent ones */
@@ -32,19 +34,22 @@ struct subscriber {
     uint8_t capacity; /* of the ring of connections: a power of two; 1 is `only` */
     uint8_t first;
     uint8_t len;
-    uint32_t keep_ms;    /* silence after which nothing here counts any more */
-    uint32_t prev, next; /* in the list of its level; next also in the list of free slots */
-    uint32_t forgeable;  /* time of the last forgeable connection, low 32 bits of milliseconds */
-    uint64_t first_ms;
+    uint32_t keep_ms;   /* silence after which nothing here counts any more */
+    uint32_t forgeable; /* time of the last forgeable connection, low 32 bits of milliseconds */
     uint64_t last_ms;
     struct ring *ring;             /* where capacity is more than 1 */
     struct many *many;             /* NULL while the ring holds all that is remembered */
     struct conviction *conviction; /* the last one, or NULL */
+    uint64_t first_ms;
+    uint32_t prev, next; /* in the list of its level; next also in the list of free slots */
     uint32_t connections;
     uint32_t blocked;
     uint32_t retransmissions;
     uint32_t convictions;
-    struct connection only;
+    union {
+        struct connection only;           /* where there is no ring */
+        struct enf_sequential sequential; /* where there is one */
+    };
 };
 _Static_assert(sizeof(struct subscriber) == 128, "a subscriber takes two cache lines");
 
@@ -58,7 +63,7 @@ struct table_list {
 };
 
 struct table {
-    struct subscriber **chunks;
+    struct subscriber **chunks; /* each of a huge page, where the table is large */
     size_t chunks_len;
     struct table_slot *slots;
     size_t slots_len; /* a power of two */

@@ -15,7 +15,7 @@ static void show_sequential(struct enf_detector *det, const struct subscriber *s
     if (!rules)
         return;
     struct enf_sequential first = {.networks_len = subscriber->len > 0};
-    const struct enf_sequential *state = subscriber->ring ? &subscriber->ring->sequential : &first;
+    const struct enf_sequential *state = subscriber->ring ? &subscriber->sequential : &first;
     struct enf_sequential_step step;
     enf_sequential_show(state, rules, now_ms, &step);
     out->sequential.score = step.score;

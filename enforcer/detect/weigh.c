@@ -30,7 +30,7 @@ static enum enf_sequential_result step(struct subscriber *subscriber,
                                        struct connection *connection, const struct enf_addr *destination,
                                        struct enf_sequential_step *out)
 {
-    struct enf_sequential *state = &subscriber->ring->sequential;
+    struct enf_sequential *state = &subscriber->sequential;
     enum enf_sequential_result result =
         enf_sequential_connection(state, rules, destination, connection->time_ms, out);
     connection->weight = (uint8_t)out->kind;
@@ -52,13 +52,13 @@ void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rul
         connection->weight = ENF_SEQUENTIAL_FIRST;
         return;
     }
-    if (subscriber->ring->sequential.tests == 0 && subscriber->len == 2) {
+    if (subscriber->sequential.tests == 0 && subscriber->len == 2) {
         struct connection *first = activity_before_newest(subscriber);
         struct enf_addr before = address_unpack(first->destination);
         if (!(first->flags & CONNECTION_SPENT))
             (void)step(subscriber, rules, first, &before, &last);
     }
-    bool forgeable = (subscriber->ring->sequential.seen & ENF_SEQUENTIAL_FORGEABLE) ||
+    bool forgeable = (subscriber->sequential.seen & ENF_SEQUENTIAL_FORGEABLE) ||
                      (connection->flags & CONNECTION_FORGEABLE);
     if (step(subscriber, rules, connection, destination, &last) != ENF_SEQUENTIAL_CONVICT ||
         head->cause != ENF_CAUSE_NONE)
@@ -74,7 +74,7 @@ void weigh(struct subscriber *subscriber, const struct enf_sequential_rules *rul
 void weigh_restart(struct subscriber *subscriber)
 {
     if (subscriber->ring)
-        enf_sequential_restart(&subscriber->ring->sequential);
+        enf_sequential_restart(&subscriber->sequential);
 }
 
 void weigh_gather(struct conviction *out, const struct subscriber *subscriber)
@@ -95,8 +95,8 @@ void weigh_gather(struct conviction *out, const struct subscriber *subscriber)
 
 uint8_t weigh_level(const struct subscriber *subscriber)
 {
-    if (!subscriber->ring || subscriber->ring->sequential.score <= 0)
+    if (!subscriber->ring || subscriber->sequential.score <= 0)
         return 0;
-    int level = 1 + subscriber->ring->sequential.score / LEVEL_STEP;
+    int level = 1 + subscriber->sequential.score / LEVEL_STEP;
     return (uint8_t)(level < TABLE_LEVEL_CONVICTED ? level : TABLE_LEVEL_CONVICTED - 1);
 }

@@ -40,7 +40,8 @@ struct enf_detector; /* private to detect/ */
 
 struct enf_detector_params {
     size_t max_subscribers; /* 1 to ENF_DETECTOR_SUBSCRIBERS_MAX */
-    size_t max_bytes;       /* beyond the subscribers' slots; 0: 32 for each of them, and 16 MiB */
+    size_t max_bytes;       /* beyond the subscribers' slots; 0: 32 for each of them, 16 MiB, and what
+                               slots that were never needed would take */
     uint64_t seed;          /* random: strangers choose the keys of the hash tables */
 };
 #define ENF_DETECTOR_SUBSCRIBERS_MAX 100000000

@@ -153,6 +153,37 @@ static void test_cap_of_bytes(void **state)
     enf_detector_free(&det);
 }
 
+/* By default those who come often use what slots that were never needed would take. A flood of new ones takes
+ * it back: at no time is it more than both together. */
+static void test_slots_are_lent(void **state)
+{
+    (void)state;
+    enum { CAP = 20000, OFTEN = 8000, BYTES = CAP * 32 + (16 << 20), SLACK = 64 << 10 };
+    settings.connection_rate_len = 1;
+    settings.connection_rate[0] = (struct enf_window){1000, HOUR};
+    settings.distinct_destinations.count = 0;
+    struct enf_detector *det = new_detector(CAP);
+    size_t empty = stats_of(det).bytes;
+    size_t peak = 0;
+    for (uint32_t k = 0; k < 100; k++)
+        for (uint32_t i = 0; i < OFTEN; i++) {
+            feed(det, 0x0a000000 + i, START + k * SECOND, k);
+            size_t bytes = stats_of(det).bytes;
+            peak = bytes > peak ? bytes : peak;
+        }
+    assert_true(stats_of(det).evicted > 0);
+    assert_true(peak > empty + BYTES + OFTEN * 128 + SLACK); /* more than without */
+    for (uint32_t i = 0; i < 2 * CAP; i++) {
+        feed(det, 0x0b000000 + i, START + 100 * SECOND, 0);
+        size_t bytes = stats_of(det).bytes;
+        peak = bytes > peak ? bytes : peak;
+    }
+    print_message("%zu KB of at most %d\n", peak / 1000, (BYTES + CAP * 128) / 1000);
+    assert_true(peak <= empty + BYTES + CAP * 128 + 2 * 1024 * 128 + SLACK);
+    assert_int_equal(stats_of(det).subscribers, CAP);
+    enf_detector_free(&det);
+}
+
 static void test_silence(void **state)
 {
     (void)state;
@@ -311,15 +342,11 @@ static void test_top(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_spoofed_flood),
-        TEST(test_flood_by_classes),
-        TEST(test_second_chance),
-        TEST(test_cap_of_one),
-        TEST(test_cap_of_bytes),
-        TEST(test_silence),
-        TEST(test_slow_subscriber_stays_small),
-        TEST(test_million),
-        TEST(test_prefetch),
+        TEST(test_spoofed_flood), TEST(test_flood_by_classes),
+        TEST(test_second_chance), TEST(test_cap_of_one),
+        TEST(test_cap_of_bytes),  TEST(test_slots_are_lent),
+        TEST(test_silence),       TEST(test_slow_subscriber_stays_small),
+        TEST(test_million),       TEST(test_prefetch),
         TEST(test_top),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
