@@ -12,6 +12,7 @@ import subprocess
 from lab import BUILD, RELAY, SMARTHOST, TRAP
 from net import LIMIT, wait_for
 from node import LabError
+from schemas import wrong_events
 
 # Where the groups' subscribers are: network -> group -> (IPv4 /24, IPv6 /50, length of an IPv6 subscriber)
 PLACES = {
@@ -197,9 +198,13 @@ class Daemon:
             return False
 
     def stop(self):
-        """SIGTERM, as the system does; answers the exit code."""
+        """SIGTERM, as the system does; answers the exit code. What it told must fit docs/schemas/event.json."""
         self.proc.terminate()
-        return self.proc.wait(LIMIT)
+        code = self.proc.wait(LIMIT)
+        wrong = wrong_events(self.events_path.read_text(errors="replace").splitlines()) if self.events_path.exists() else None
+        if wrong:
+            raise LabError(f"an event does not fit docs/schemas/event.json: {wrong}")
+        return code
 
     def kill(self):
         """SIGKILL: as a crash or the out-of-memory killer do."""
