@@ -5,7 +5,6 @@ SOAK: seconds, SOAK_RATE: packets a second. LONG=1: half an hour; and the build 
 import os
 import re
 import signal
-import statistics
 import threading
 import time
 
@@ -170,11 +169,11 @@ class Soak:
         assert not any(t.is_alive() for t in self.threads)
 
     def growth(self):
-        """Of the memory, from the end of the first third to the end; of short pieces the median."""
-        piece = max(5, len(self.memory) // 20)
+        """Of the memory, from the second third to the last one. It goes up and down by some MB: the lowest of each counts,
+        which a leak raises."""
         third = len(self.memory) // 3
-        early = statistics.median(kib for _, kib in self.memory[third:third + piece])
-        late = statistics.median(kib for _, kib in self.memory[-piece:])
+        early = min(kib for _, kib in self.memory[third:2 * third])
+        late = min(kib for _, kib in self.memory[2 * third:])
         return early, late, late / early - 1
 
 
@@ -210,7 +209,8 @@ def soak(gate, seconds):
     assert load.sequence >= status["events"]["sequence"] > 0 and load.run.decode() == status["run"]
     copies = status["telemetry"]["log_messages"] - before["telemetry"]["log_messages"]
     early, late, growth = load.growth()
-    print(f"\n{took:.0f} s: {sent / took:.0f} packets a second, {copies / took:.0f} copies read a second "
+    print("\nKiB:", [kib for _, kib in load.memory[::max(1, len(load.memory) // 40)]])
+    print(f"{took:.0f} s: {sent / took:.0f} packets a second, {copies / took:.0f} copies read a second "
           f"({status['telemetry']['log_lost']} lost), {load.sequence} events, {load.counts}; "
           f"{status['kernel']['repairs']} repairs; longest answer {load.longest:.1f} s; memory {early:.0f} to {late:.0f} KiB ({growth:+.2%})")
     return load, growth
