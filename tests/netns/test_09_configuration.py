@@ -16,8 +16,8 @@ GROUP = "groups:\n- name: a\n  prefixes: [100.64.0.0/10]\n"
 # (text, messages without the file's name and the colon behind it)
 BAD = {
     "unknown key": ("mode: observe\nmodus: enforce\n", [
-        "2: modus: expected the key mode, interfaces, relays, smarthosts, groups, detector, quarantine, inbound, "
-        "antispoof, queue, control, events, aggregate, state or metrics, found an unknown one"]),
+        "2: modus: expected the key mode, interfaces, relays, relay_policy, smarthosts, groups, detector, quarantine, inbound, "
+        "antispoof, queue, control, events, hooks, report, aggregate, state or metrics, found an unknown one"]),
     "no such mode": ("mode: off\n", ["1: mode: expected enforce or observe, found off"]),
     "a list for a word": ("mode: [observe]\n", ["1: mode: expected enforce or observe, found a list"]),
     "broken yaml": ("mode: observe\ninterfaces: {subscriber: [eth1}\n", [
