@@ -64,7 +64,8 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-d
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
   python3 python3-pytest python3-scapy python3-jsonschema perl git kmod jq conntrack socat iptables iperf3 ipset \
   curl openssl libnet-ssleay-perl qemu-system-x86 xz-utils zstd \
-  tmux debhelper dpkg-dev fakeroot lintian mandoc prometheus zsh fish systemd logrotate debootstrap
+  tmux debhelper dpkg-dev fakeroot lintian mandoc prometheus zsh fish systemd logrotate debootstrap \
+  chromium nginx-light fcgiwrap
 .PHONY: deps
 deps:
 	@tests/deps $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -113,6 +113,27 @@ static void check_group_name(struct enf_reader *reader, const struct enf_group *
     }
 }
 
+static bool has_host(const struct enf_prefix_list *list)
+{
+    for (size_t i = 0; i < list->len; i++)
+        if (enf_prefix_is_host(&list->items[i]))
+            return true;
+    return false;
+}
+
+/* A redirect needs somewhere to lead to. */
+static void check_redirect(struct enf_reader *reader, const struct enf_config *config)
+{
+    if (config->quarantine.redirect == ENF_REDIRECT_DNAT && !has_host(&config->quarantine.portal))
+        enf_reader_error_at(reader, "quarantine.redirect",
+                            "expected none, or an address (no prefix) in quarantine.portal to redirect to, "
+                            "found dnat without one");
+    if (config->quarantine.redirect == ENF_REDIRECT_TPROXY && config->quarantine.tproxy.port == 0)
+        enf_reader_error_at(
+            reader, "quarantine.redirect",
+            "expected none or dnat, or quarantine.tproxy to be given, found tproxy without it");
+}
+
 void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
 {
     const struct enf_config *config = &draft->config;
@@ -120,6 +141,7 @@ void enf_draft_check(struct enf_reader *reader, struct enf_draft *draft)
     check_interfaces(reader, config);
     check_antispoof(reader, config);
     check_queue(reader, config);
+    check_redirect(reader, config);
     for (size_t i = 0; i < config->groups_len; i++)
         check_group_name(reader, config->groups, i);
     enf_sinks_check(reader, config);

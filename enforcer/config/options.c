@@ -156,10 +156,18 @@ static const struct enf_list viewer_list = {
     .len_offset = offsetof(struct enf_draft, config.control.viewers_len),
     .max = ENF_PRINCIPALS_MAX,
 };
+static const struct enf_list portal_list = {
+    .item = {.read = enf_read_principal},
+    .expected = "a list of users and @groups",
+    .item_size = sizeof(struct enf_principal),
+    .len_offset = offsetof(struct enf_draft, config.control.portal_len),
+    .max = ENF_PRINCIPALS_MAX,
+};
 static const struct enf_row control_rows[] = {
     {.key = "socket", .read = enf_read_path, CONFIG(control.socket), .arg.text.max = ENF_SOCKET_PATH_MAX},
     {.key = "admins", .read = enf_read_list, CONFIG_ARRAY(control.admins), .arg.list = &admin_list},
     {.key = "viewers", .read = enf_read_list, CONFIG_ARRAY(control.viewers), .arg.list = &viewer_list},
+    {.key = "portal", .read = enf_read_list, CONFIG_ARRAY(control.portal), .arg.list = &portal_list},
 };
 static const struct enf_table control_table = ENF_TABLE(control_rows);
 

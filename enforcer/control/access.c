@@ -183,15 +183,18 @@ static int copy_list(const struct enf_control_principal *from, size_t len, struc
 
 int enf_access_copy(const struct enf_control_access *lists, struct enf_access *out)
 {
-    struct enf_access access = {.admins_len = lists->admins_len};
+    struct enf_access access = {.admins_len = lists->admins_len, .viewers_len = lists->viewers_len};
     int err;
 
-    access.principals = calloc(lists->admins_len + lists->viewers_len + 1, sizeof(*access.principals));
+    access.principals =
+        calloc(lists->admins_len + lists->viewers_len + lists->portal_len + 1, sizeof(*access.principals));
     if (!access.principals)
         return -ENOMEM;
     err = copy_list(lists->admins, lists->admins_len, &access);
     if (!err)
         err = copy_list(lists->viewers, lists->viewers_len, &access);
+    if (!err)
+        err = copy_list(lists->portal, lists->portal_len, &access);
     if (err) {
         enf_access_clear(&access);
         return err;
@@ -240,20 +243,14 @@ static bool matches(const struct enf_control_principal *principal, const struct 
     return false;
 }
 
-void enf_access_role(const struct enf_access *access, const struct enf_identity *identity, bool *admin,
-                     bool *viewer)
+void enf_access_role(const struct enf_access *access, const struct enf_identity *identity,
+                     struct enf_control_caller *caller)
 {
-    bool is_admin = false;
-    bool is_viewer = false;
+    size_t i = 0;
 
-    for (size_t i = 0; i < access->len && !is_admin && !is_viewer; i++) {
-        if (!matches(&access->principals[i], identity))
-            continue;
-        if (i < access->admins_len)
-            is_admin = true;
-        else
-            is_viewer = true;
-    }
-    *admin = is_admin;
-    *viewer = is_viewer;
+    while (i < access->len && !matches(&access->principals[i], identity))
+        i++;
+    caller->admin = i < access->admins_len;
+    caller->viewer = !caller->admin && i < access->admins_len + access->viewers_len;
+    caller->portal = !caller->admin && !caller->viewer && i < access->len;
 }

@@ -15,8 +15,9 @@ struct enf_identity {
 
 /* A copy of the lists. */
 struct enf_access {
-    struct enf_control_principal *principals; /* owned, as are their names; the admins come first */
+    struct enf_control_principal *principals; /* owned, as are their names: admins, viewers, portal */
     size_t admins_len;
+    size_t viewers_len;
     size_t len;
 };
 
@@ -30,5 +31,6 @@ void enf_access_clear(struct enf_access *access);
 
 /* Looks the names of the lists up now, so that accounts may be made after the daemon started. A name that
  * nobody has matches nobody. */
-void enf_access_role(const struct enf_access *access, const struct enf_identity *identity, bool *admin,
-                     bool *viewer);
+/* Sets admin, viewer and portal of caller: one of them at most. */
+void enf_access_role(const struct enf_access *access, const struct enf_identity *identity,
+                     struct enf_control_caller *caller);

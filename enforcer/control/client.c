@@ -304,8 +304,12 @@ void enf_client_sweep(struct enf_control_client *client, uint64_t now_ms)
 /* What it may do, by the lists as they are now. */
 static void read_role(struct enf_control_client *client)
 {
-    enf_access_role(&client->server->access, &client->identity, &client->caller.admin,
-                    &client->caller.viewer);
+    enf_access_role(&client->server->access, &client->identity, &client->caller);
+}
+
+static bool is_stranger(const struct enf_control_caller *caller)
+{
+    return !caller->admin && !caller->viewer && !caller->portal;
 }
 
 static void deny(struct enf_control_client *client)
@@ -324,7 +328,7 @@ void enf_client_update_role(struct enf_control_client *client)
     if (client->state != ENF_CLIENT_OPEN)
         return;
     read_role(client);
-    if (!client->caller.admin && !client->caller.viewer)
+    if (is_stranger(&client->caller))
         deny(client);
 }
 
@@ -378,7 +382,7 @@ void enf_client_accept(struct enf_control *server)
     if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&client->pipe) != 0 ||
         identify(client) != 0) {
         enf_client_close(client);
-    } else if (!client->caller.admin && !client->caller.viewer) {
+    } else if (is_stranger(&client->caller)) {
         deny(client);
     } else if (!has_place(client)) {
         server->stats.refused_full++;

@@ -135,6 +135,11 @@ static const struct enf_control_method *find_method(const struct enf_rpc *rpc, c
     return NULL;
 }
 
+static bool may_call(const struct enf_control_caller *caller, const struct enf_control_method *method)
+{
+    return caller->admin || (caller->viewer && !method->changes) || (caller->portal && method->portal);
+}
+
 static int call(const struct enf_rpc *rpc, const struct enf_control_caller *caller,
                 const struct request *request, json_t **result, struct enf_control_error *error)
 {
@@ -145,11 +150,11 @@ static int call(const struct enf_rpc *rpc, const struct enf_control_caller *call
     if (!method)
         return enf_control_fail(error, ENF_CONTROL_METHOD, "no method \"%.*s\"", METHOD_LEN_MAX,
                                 request->method);
-    if (method->changes ? !caller->admin : !caller->admin && !caller->viewer) {
+    if (!may_call(caller, method)) {
         if (rpc->denied)
             rpc->denied(rpc->ctx, caller, method->name);
-        return enf_control_fail(error, ENF_CONTROL_DENIED, "%s may not call %s: it is for admins",
-                                caller->actor, method->name);
+        return enf_control_fail(error, ENF_CONTROL_DENIED, "%s may not call %s: it is for admins%s",
+                                caller->actor, method->name, method->changes ? "" : " and viewers");
     }
     if (method->slow && rpc->slow_begin && !rpc->slow_begin(caller))
         return -EAGAIN;

@@ -3,6 +3,7 @@
  * while nobody listened is adopted, what somebody else put there is taken out, and all of it is told. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/tiers.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
@@ -14,8 +15,9 @@
  */
 #define SLACK_MS 3000
 
-/* One single subscriber, as desired or as the kernel has it. */
+/* One element of a tier, as desired or as the kernel has it. */
 struct item {
+    enum enf_kernel_tier tier;
     struct enf_addr key;
     uint64_t until_ms;            /* wall clock */
     uint64_t since_ms;            /* desired ones only */
@@ -45,8 +47,9 @@ static int append(struct items *list, const struct item *item)
 static int item_order(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
+    int order = (x->tier > y->tier) - (x->tier < y->tier);
 
-    return enf_addr_cmp(&x->key, &y->key);
+    return order ? order : enf_addr_cmp(&x->key, &y->key);
 }
 
 static void sort(struct items *list)
@@ -60,17 +63,44 @@ static void sort(struct items *list)
 static int collect_desired(void *ctx, const struct enf_quarantine *entry)
 {
     struct items *list = ctx;
-    struct item item = {entry->subscriber.addr, entry->until_ms, entry->since_ms, entry->subscriber};
+    int err = 0;
 
-    if (entry->net)
-        return 0;
-    /* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
-    if (list->len > 0 && enf_addr_equal(&list->items[list->len - 1].key, &item.key)) {
-        if (item.until_ms > list->items[list->len - 1].until_ms)
-            list->items[list->len - 1].until_ms = item.until_ms;
-        return 0;
+    for (unsigned tier = 0; err == 0 && !entry->net && tier < ENF_KERNEL_TIER_COUNT; tier++) {
+        struct item item = {tier, entry->subscriber.addr, entry->until_ms, entry->since_ms,
+                            entry->subscriber};
+        if (enf_tier_holds(tier, entry->level))
+            err = append(list, &item);
     }
-    return append(list, &item);
+    return err;
+}
+
+/* Of a subscriber's entries in one tier, sorted, the latest end counts, and the latest beginning: the element
+ * was made anew for it. */
+static void unite(struct items *list)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->len; i++) {
+        struct item *last = kept > 0 ? &list->items[kept - 1] : NULL;
+        const struct item *item = &list->items[i];
+        if (!last || item_order(last, item) != 0) {
+            list->items[kept++] = *item;
+            continue;
+        }
+        last->until_ms = item->until_ms > last->until_ms ? item->until_ms : last->until_ms;
+        last->since_ms = item->since_ms > last->since_ms ? item->since_ms : last->since_ms;
+    }
+    list->len = kept;
+}
+
+/* Quarantines, not elements: who is at level full has two. */
+static size_t count_quarantines(const struct items *desired)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < desired->len; i++)
+        count += desired->items[i].tier != ENF_KERNEL_TIER_FULL;
+    return count;
 }
 
 uint64_t enf_left_ms(uint64_t until_ms, uint64_t now_ms)
@@ -97,6 +127,7 @@ static int put_items(struct enf_daemon *d, const struct item *const *items, size
         size_t n = 0;
         for (; n < ENF_KERNEL_CHUNK && i < len; i++, n++)
             singles[n] = (struct enf_kernel_single){.subscriber = items[i]->subscriber,
+                                                    .tier = items[i]->tier,
                                                     .timeout_ms = enf_left_ms(items[i]->until_ms, now_ms)};
         err = enf_kernel_singles(d->kernel, singles, n);
     }
@@ -107,13 +138,15 @@ static int put_items(struct enf_daemon *d, const struct item *const *items, size
 
 struct kernel_reading {
     struct items *list;
+    enum enf_kernel_tier tier;
     uint64_t now_ms;
 };
 
 static int on_kernel_single(void *ctx, const struct enf_range *range, uint64_t expires_ms)
 {
     struct kernel_reading *r = ctx;
-    struct item item = {.key = range->first,
+    struct item item = {.tier = r->tier,
+                        .key = range->first,
                         .until_ms = expires_ms == ENF_FOREVER ? ENF_FOREVER : r->now_ms + expires_ms};
 
     return append(r->list, &item);
@@ -121,12 +154,13 @@ static int on_kernel_single(void *ctx, const struct enf_range *range, uint64_t e
 
 static int read_singles(struct enf_daemon *d, struct items *out)
 {
-    static const enum enf_kernel_set sets[] = {ENF_KERNEL_QUARANTINE4, ENF_KERNEL_QUARANTINE6};
+    static const enum enf_family families[] = {ENF_FAMILY_V4, ENF_FAMILY_V6};
     int err = 0;
 
-    for (size_t i = 0; err == 0 && i < 2; i++) {
-        struct kernel_reading r = {.list = out, .now_ms = enf_clock_wall_ms()};
-        err = enf_kernel_read_set(d->kernel, sets[i], on_kernel_single, &r);
+    for (unsigned i = 0; err == 0 && i < 2 * ENF_KERNEL_TIER_COUNT; i++) {
+        struct kernel_reading r = {.list = out, .tier = i / 2, .now_ms = enf_clock_wall_ms()};
+        err = enf_kernel_read_set(d->kernel, enf_kernel_tier_singles(r.tier, families[i % 2]),
+                                  on_kernel_single, &r);
     }
     return err;
 }
@@ -140,7 +174,7 @@ static void adopt(struct enf_daemon *d, const struct item *item, uint64_t now_ms
     const struct enf_group *group = enf_group_find(&d->running->groups, &item->key);
     struct enf_quarantine entry = {
         .subscriber = enf_group_subscriber(group, &item->key),
-        .level = ENF_LEVEL_SMTP,
+        .level = enf_tier_level(item->tier),
         .since_ms = now_ms,
         .until_ms = item->until_ms > now_ms ? item->until_ms : now_ms + 1,
         .convictions = 1,
@@ -192,7 +226,7 @@ static void find_difference(const struct items *desired, const struct items *ker
     while (i < desired->len || j < kernel->len) {
         int order = i == desired->len  ? 1
                     : j == kernel->len ? -1
-                                       : enf_addr_cmp(&desired->items[i].key, &kernel->items[j].key);
+                                       : item_order(&desired->items[i], &kernel->items[j]);
         if (order < 0) {
             const struct item *item = &desired->items[i++];
             bool ends_now = item->until_ms != ENF_FOREVER && item->until_ms <= now_ms + SLACK_MS;
@@ -219,9 +253,10 @@ static int confirm(struct enf_daemon *d, const struct item **list, size_t *len, 
 
     for (size_t i = 0; i < *len;) {
         size_t n = 0, from = i;
-        for (; n < 256 && i < *len; i++, n++)
+        enum enf_kernel_tier tier = list[i]->tier;
+        for (; n < 256 && i < *len && list[i]->tier == tier; i++, n++)
             subscribers[n] = (struct enf_prefix){.addr = list[i]->key};
-        int err = enf_kernel_singles_left(d->kernel, subscribers, n, left_ms);
+        int err = enf_kernel_singles_left(d->kernel, tier, subscribers, n, left_ms);
         if (err < 0)
             return err;
         for (size_t k = 0; k < n; k++) {
@@ -242,8 +277,10 @@ static bool is_foreign(const struct enf_daemon *d, const struct item *item)
     const struct enf_notify_news *news = &d->truth.news;
     uint64_t now_ms = enf_clock_wall_ms();
 
+    if (item->tier == ENF_KERNEL_TIER_FULL) /* no rule adds to these sets */
+        return true;
     for (size_t i = 0; i < news->elements_added && i < ENF_NOTIFY_ADDED_MAX; i++) {
-        if (enf_addr_equal(&news->added[i], &item->key))
+        if (news->added[i].tier == item->tier && enf_addr_equal(&news->added[i].addr, &item->key))
             return true;
     }
     if (!news->overrun && news->elements_added <= ENF_NOTIFY_ADDED_MAX)
@@ -269,7 +306,8 @@ static int take_out(struct enf_daemon *d, const struct item *const *items, size_
     for (size_t i = 0; err == 0 && i < len;) {
         size_t n = 0;
         for (; n < ENF_KERNEL_CHUNK && i < len; i++, n++)
-            singles[n] = (struct enf_kernel_single){.subscriber = {.addr = items[i]->key}, .remove = true};
+            singles[n] = (struct enf_kernel_single){
+                .subscriber = {.addr = items[i]->key}, .tier = items[i]->tier, .remove = true};
         err = enf_kernel_singles(d->kernel, singles, n);
     }
     if (err == 0)
@@ -331,9 +369,10 @@ static int compare_singles(struct enf_daemon *d, enum enf_adopt adopting, size_t
     if (err == 0) {
         sort(&kernel);
         sort(&desired);
+        unite(&desired);
         err = mend(d, adopting, &desired, &kernel, read_ms, missing);
     }
-    *desired_len = desired.len;
+    *desired_len = count_quarantines(&desired);
     free(kernel.items);
     free(desired.items);
     return err;
@@ -353,6 +392,19 @@ int enf_compare_at_once(struct enf_daemon *d, enum enf_adopt adopting)
     return err == 0 && missing + wrong > 0 ? 1 : err;
 }
 
+struct held {
+    enum enf_kernel_tier tier;
+    bool is;
+};
+
+static int note_held(void *ctx, const struct enf_quarantine *entry)
+{
+    struct held *held = ctx;
+
+    held->is |= !entry->net && enf_tier_holds(held->tier, entry->level);
+    return 0;
+}
+
 /* Strange elements that are known by name are dealt with now; all the rest by a walk in pieces. */
 int enf_compare_large(struct enf_daemon *d, enum enf_adopt adopting, bool due)
 {
@@ -364,9 +416,11 @@ int enf_compare_large(struct enf_daemon *d, enum enf_adopt adopting, bool due)
 
     enf_reports_handle(d);
     for (size_t i = 0; err == 0 && i < len; i++) {
-        struct item item = {.key = news->added[i], .until_ms = ENF_FOREVER};
+        struct item item = {.tier = news->added[i].tier, .key = news->added[i].addr, .until_ms = ENF_FOREVER};
         struct enf_prefix host = enf_prefix_make(&item.key, (uint8_t)(enf_addr_len(&item.key) * 8));
-        if (!enf_quarantine_find(d->quarantine, &host, NULL))
+        struct held held = {.tier = item.tier};
+        enf_quarantine_covering(d->quarantine, &host, note_held, &held);
+        if (!held.is)
             err = append(&strange, &item);
     }
     for (size_t i = 0; err == 0 && i < strange.len; i++)

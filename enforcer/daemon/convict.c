@@ -3,6 +3,7 @@
 #include "enforcer/daemon/convict.h"
 
 #include "enforcer/core/text.h"
+#include "enforcer/daemon/tiers.h"
 #include "enforcer/policy/decide.h"
 
 #include <stdlib.h>
@@ -107,13 +108,16 @@ static bool convict(struct enf_worker *worker, const struct enf_observation *obs
     if (report->kind == ENF_REPORT_CONVICTION && may_ban(worker, group, report)) {
         struct enf_kernel_single single = {
             .subscriber = signal->subscriber,
+            .tier = enf_tier_of_first(enf_running_first_level(worker->view.running->config)),
             .timeout_ms = enf_running_first_quarantine_ms(worker->view.running->config),
         };
         /* Where the kernel refuses (the table was deleted), the control thread repairs and tries again. */
         report->banned = enf_kernel_singles(worker->kernel, &single, 1) == 0;
         if (report->banned)
             note_time_to_block(worker, signal);
-        enf_banned_add(&worker->banned, &signal->subscriber, worker->now_ms);
+        report->tier = single.tier;
+        if (single.tier != ENF_KERNEL_TIER_THROTTLE) /* whose connections go on */
+            enf_banned_add(&worker->banned, &signal->subscriber, worker->now_ms);
     }
     bool banned = report->banned;
     enf_mailbox_put(worker->shared->mailbox, report);
@@ -181,8 +185,10 @@ void enf_convict_metered(struct enf_worker *worker, const struct enf_observation
         return;
     report->kind = ENF_REPORT_METER;
     report->banned = true;
+    report->tier = enf_tier_of_first(enf_running_first_level(worker->view.running->config));
+    report->forgeable = true; /* it has counted SYNs: a neighbour can send them under another's address */
     /* The meter's convictions count like the detector's: too many of them mean that we are wrong. */
-    if (ask_governor(worker, report))
+    if (ask_governor(worker, report) && report->tier != ENF_KERNEL_TIER_THROTTLE)
         enf_banned_add(&worker->banned, &obs->subscriber, worker->now_ms);
     enf_mailbox_put(worker->shared->mailbox, report);
 }

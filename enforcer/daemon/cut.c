@@ -21,8 +21,8 @@ static bool is_cut_off(struct enf_daemon *d, const struct enf_addr *client, cons
     struct enf_prefix host = enf_prefix_host(client);
 
     if (d->mode == ENF_MODE_OBSERVE || enf_group_policy(group, client) == ENF_POLICY_OBSERVE ||
-        !enf_quarantine_find(d->quarantine, &host, out))
-        return false;
+        !enf_quarantine_find(d->quarantine, &host, out) || out->level < ENF_LEVEL_SMTP)
+        return false; /* at level throttle what is open goes on */
     if (!out->forced && enf_rangemap_find(&d->relays, client))
         return false;
     for (size_t i = 0; i < config->smarthosts_len; i++) {

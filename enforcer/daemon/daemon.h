@@ -41,6 +41,12 @@ struct enf_coverage {
     bool lost; /* told as lost, not yet as restored */
 };
 
+/* Level full has chains with hooks of their own, which cost every packet: only while anybody is at it. */
+struct enf_garden {
+    enum enf_garden_need open; /* those that are in the kernel */
+    uint64_t since_ms;         /* steady: so many are not needed any more; 0: they are */
+};
+
 struct enf_daemon {
     uv_loop_t loop;
     uv_async_t mail;
@@ -98,6 +104,7 @@ struct enf_daemon {
     struct enf_hooks hooks;
     struct enf_confirm confirm;
     struct enf_relays relay_lives;
+    struct enf_garden garden;
     uint64_t reports_lost_told;
     struct {
         const struct enf_control_caller *caller; /* of the request that is being done; NULL: none */
@@ -151,6 +158,15 @@ void enf_restore_begin(struct enf_daemon *d);
 void enf_restore_take(struct enf_restore *restore, const struct enf_quarantine *entry);
 /* Waits until the kernel has it all. Without a restore that was begun: nothing. */
 void enf_restore_end(struct enf_daemon *d);
+/* --- garden.c: level full --- */
+/* What those who are at level full need. */
+enum enf_garden_need enf_garden_wanted(const struct enf_daemon *d);
+/* Whether this kernel takes the rules of level full with their redirect; *error: nft's words. 0 or -errno. */
+int enf_garden_probe(const struct enf_running *running, char **error);
+/* Loads the rules anew where more is needed than is there. 0 or -errno. */
+int enf_garden_open(struct enf_daemon *d);
+/* Once a second: takes out what is not needed any more. */
+void enf_garden_tick(struct enf_daemon *d);
 /* --- ruleset and relays: install.c --- */
 /* Renders for running and mode, loads, fills the queue in. *error: nft's words, the caller frees. */
 int enf_install(struct enf_daemon *d, const struct enf_running *running, enum enf_mode mode, char **error);

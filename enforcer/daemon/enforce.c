@@ -4,34 +4,56 @@
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/changes.h"
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/tiers.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The kernel's part of a set of changes. Singles in pieces, so that a ban made meanwhile does not wait. */
-static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes, uint64_t now_ms)
+/* The elements that changes touch, as the table wants them now: those that shall be there, or those that
+ * shall not. In pieces, so that a ban made meanwhile does not wait. */
+static int put_singles(struct enf_daemon *d, const struct enf_changes *changes, bool remove)
 {
     struct enf_kernel_single singles[ENF_KERNEL_CHUNK];
+    uint64_t now_ms = enf_clock_wall_ms();
+    size_t len = 0;
     int err = 0;
 
-    for (size_t i = 0; err == 0 && i < changes->elements_len;) {
-        size_t len = 0;
-        for (; len < ENF_KERNEL_CHUNK && i < changes->elements_len; i++, len++) {
-            const struct enf_quarantine_element *e = &changes->elements[i];
-            singles[len] = (struct enf_kernel_single){
+    for (size_t i = 0; err == 0 && i < changes->elements_len; i++) {
+        const struct enf_quarantine_element *e = &changes->elements[i];
+        struct enf_quarantine_ends ends = enf_quarantine_ends(d->quarantine, &e->subscriber);
+        for (unsigned tier = 0; tier < ENF_KERNEL_TIER_COUNT; tier++) {
+            uint64_t until_ms = enf_tier_end(tier, &ends);
+            if (!enf_tier_holds(tier, e->level) || remove != (until_ms == 0))
+                continue;
+            singles[len++] = (struct enf_kernel_single){
                 .subscriber = e->subscriber,
-                .remove = e->until_ms == 0,
-                .timeout_ms = e->until_ms ? enf_left_ms(e->until_ms, now_ms) : 0,
+                .tier = tier,
+                .remove = remove,
+                .timeout_ms = remove ? 0 : enf_left_ms(until_ms, now_ms),
             };
         }
-        err = enf_kernel_singles(d->kernel, singles, len);
+        if (len + ENF_KERNEL_TIER_COUNT > ENF_KERNEL_CHUNK || i + 1 == changes->elements_len) {
+            err = enf_kernel_singles(d->kernel, singles, len);
+            len = 0;
+        }
     }
+    return err;
+}
+
+/* The kernel's part of a set of changes: what the table says now of all that they touch. Who changes from one
+ * tier to another is in both for a moment, and never in none. */
+static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes)
+{
+    int err = put_singles(d, changes, false);
+
+    if (err == 0)
+        err = put_singles(d, changes, true);
     if (err == 0 && changes->nets4)
         err = enf_nets_put(d, ENF_FAMILY_V4);
     if (err == 0 && changes->nets6)
         err = enf_nets_put(d, ENF_FAMILY_V6);
-    return err;
+    return err == 0 ? enf_garden_open(d) : err;
 }
 
 static const char *history_action(enum enf_quarantine_change change)
@@ -184,7 +206,7 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
     int err = changes->err;
 
     if (err == 0)
-        err = put_kernel(d, changes, now_ms);
+        err = put_kernel(d, changes);
     if (err == 0 && put_store(d, changes, actor, reason, now_ms) < 0) {
         if (need == DISK_REQUIRED)
             err = -EIO;
@@ -206,42 +228,6 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
 
 static void arm_expiry(struct enf_daemon *d);
 
-struct single_end {
-    const struct enf_prefix *subscriber;
-    uint64_t until_ms; /* 0: it has no entry of its own */
-};
-
-static int note_end(void *ctx, const struct enf_quarantine *entry)
-{
-    struct single_end *end = ctx;
-
-    if (!entry->net && enf_prefix_equal(&entry->subscriber, end->subscriber) &&
-        entry->until_ms > end->until_ms)
-        end->until_ms = entry->until_ms;
-    return 0;
-}
-
-/* The kernel's elements that a refused change touched, as the table has them now. */
-static int put_back(struct enf_daemon *d, const struct enf_changes *changes)
-{
-    uint64_t now_ms = enf_clock_wall_ms();
-    int err = 0;
-
-    for (size_t i = 0; err == 0 && i < changes->elements_len; i++) {
-        struct enf_kernel_single single = {.subscriber = changes->elements[i].subscriber};
-        struct single_end end = {.subscriber = &single.subscriber};
-        enf_quarantine_covering(d->quarantine, &single.subscriber, note_end, &end);
-        single.remove = end.until_ms == 0;
-        single.timeout_ms = end.until_ms ? enf_left_ms(end.until_ms, now_ms) : 0;
-        err = enf_kernel_singles(d->kernel, &single, 1);
-    }
-    if (err == 0 && changes->nets4)
-        err = enf_nets_put(d, ENF_FAMILY_V4);
-    if (err == 0 && changes->nets6)
-        err = enf_nets_put(d, ENF_FAMILY_V6);
-    return err;
-}
-
 /* After a refusal the table holds what nobody else has: read it anew from the disk, with what the disk
  * refused before, then make the kernel equal. */
 static void fall_back(struct enf_daemon *d, const struct enf_changes *changes)
@@ -250,7 +236,7 @@ static void fall_back(struct enf_daemon *d, const struct enf_changes *changes)
 
     if (err == 0) {
         enf_unsaved_restore(d);
-        err = put_back(d, changes);
+        err = put_kernel(d, changes);
     }
     if (err < 0)
         enf_log_line("quarantine", "a refused change could not be taken back whole: %s", strerror(-err));

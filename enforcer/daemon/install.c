@@ -62,7 +62,9 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
     const struct enf_config *config = running->config;
     bool keep = keeps_queues(d, config, mode);
     char *text = NULL;
-    int err = enf_running_ruleset(running, mode, &text);
+    /* A repair makes what was there, and not what is wanted by now. */
+    enum enf_garden_need garden = d->truth.repairing ? d->garden.open : enf_garden_wanted(d);
+    int err = enf_running_ruleset(running, mode, garden, &text);
 
     if (err < 0)
         return words(error, "the ruleset could not be written", err);
@@ -84,6 +86,7 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
     }
     free(d->ruleset);
     d->ruleset = text;
+    d->garden.open = garden;
     d->queued = needs_queue(config, mode);
     if (d->queued && !keep) {
         err = prepare_queues(d, config);

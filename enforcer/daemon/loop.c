@@ -60,6 +60,7 @@ static void on_second(uv_timer_t *timer)
     enf_state_retry(d);
     enf_relays_tick(d);
     enf_truth_tick(d);
+    enf_garden_tick(d);
 }
 
 static void on_close(uv_handle_t *handle)

@@ -38,6 +38,15 @@ enum command {
     UNINSTALL,
 };
 
+static void warn(const struct enf_running *running)
+{
+    const char *warnings[ENF_WARNINGS_MAX];
+    size_t len = enf_running_warnings(running, warnings);
+
+    for (size_t i = 0; i < len; i++)
+        fprintf(stderr, "%s: warning: %s\n", running->path, warnings[i]);
+}
+
 static int check(const char *path, bool print)
 {
     struct enf_running *running = NULL;
@@ -47,6 +56,8 @@ static int check(const char *path, bool print)
 
     enf_running_complain(path, &errors, err);
     enf_config_errors_clear(&errors);
+    if (err == 0)
+        warn(running);
     if (err == 0 && print) {
         err = enf_running_ruleset_print(running, &text);
         if (err == 0 && (fputs(text, stdout) == EOF || fflush(stdout) == EOF))

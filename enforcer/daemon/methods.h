@@ -19,6 +19,9 @@ METHOD(enf_method_status);
 METHOD(enf_method_show);
 METHOD(enf_method_top);
 METHOD(enf_method_ruleset);
+/* methods_portal.c */
+METHOD(enf_method_portal_show);
+METHOD(enf_method_portal_release);
 /* methods_change.c */
 METHOD(enf_method_relay_list);
 METHOD(enf_method_relay_add);

@@ -123,9 +123,6 @@ static int read_add(struct enf_daemon *d, const json_t *params, struct add_reque
         enf_params_text(params, "ticket", ENF_PARAM_OPTIONAL, ENF_TICKET_LEN - 1, &r->ticket, error) < 0 ||
         enf_params_bool(params, "force", ENF_PARAM_OPTIONAL, &r->force, error) < 0)
         return -EINVAL;
-    if (r->level != ENF_LEVEL_SMTP)
-        return enf_control_fail(error, ENF_CONTROL_UNSUPPORTED,
-                                "level: %s is not yet supported, expected smtp", enf_level_name(r->level));
     return 0;
 }
 

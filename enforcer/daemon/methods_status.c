@@ -29,6 +29,8 @@ const struct enf_control_method enf_methods[] = {
     {"report.rollout", false, enf_method_rollout, true},
     {"report.abuse", false, enf_method_report_abuse},
     {"audit.list", false, enf_method_audit_list, true},
+    {"portal.show", false, enf_method_portal_show, .portal = true},
+    {"portal.release", true, enf_method_portal_release, .portal = true},
 };
 const size_t enf_methods_len = sizeof enf_methods / sizeof *enf_methods;
 
@@ -266,6 +268,30 @@ static json_t *coverage_json(const struct enf_daemon *d)
                      "dropping", (int)(d->mode == ENF_MODE_ENFORCE));
 }
 
+static json_t *warnings_json(const struct enf_daemon *d)
+{
+    const char *warnings[ENF_WARNINGS_MAX];
+    size_t len = enf_running_warnings(d->running, warnings);
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < len; i++)
+        json_array_append_new(list, json_string(warnings[i]));
+    return list;
+}
+
+/* How many are at which level. */
+static json_t *quarantine_json(const struct enf_daemon *d)
+{
+    json_t *levels = json_object();
+
+    for (unsigned level = ENF_LEVEL_THROTTLE; levels && level < ENF_LEVEL_COUNT; level++)
+        json_object_set_new(
+            levels, enf_level_name(level),
+            json_integer((json_int_t)enf_quarantine_count_level(d->quarantine, (enum enf_level)level)));
+    return json_pack("{s:I, s:I, s:o}", "entries", (json_int_t)enf_quarantine_count(d->quarantine),
+                     "capacity", (json_int_t)d->running->config->quarantine.max_entries, "levels", levels);
+}
+
 METHOD(enf_method_status)
 {
     static const char *const known[] = {NULL};
@@ -289,8 +315,7 @@ METHOD(enf_method_status)
     json_t *coverage = coverage_json(d);
     return enf_done(
         json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                  "s:o, s:o, s:o, s:o, s:{s:I, s:I}, "
-                  "s:I, s:I}",
+                  "s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}",
                   "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
                   d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
                   d->mode_by_hand ? "hand" : "file", "started", enf_time_json(d->started_ms), "uptime_s",
@@ -300,8 +325,7 @@ METHOD(enf_method_status)
                   groups_json(d, counters), "counters", counters, "telemetry", telemetry_json(d), "events",
                   events_json(d), "hooks", hooks_json(d), "kernel", kernel, "governor", governor_json(d),
                   "coverage", coverage, "detector", detector_json(d), "flows", flows_json(d), "quarantine",
-                  "entries", (json_int_t)enf_quarantine_count(d->quarantine), "capacity",
-                  (json_int_t)d->running->config->quarantine.max_entries, "relays",
+                  quarantine_json(d), "warnings", warnings_json(d), "relays",
                   (json_int_t)d->hand_relays_len + (json_int_t)d->running->config->relays_len, "clients",
                   (json_int_t)control.clients),
         result, error);

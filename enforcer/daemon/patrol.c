@@ -5,6 +5,7 @@
  * empties a large set for somebody, for seconds. Then the large static sets are read, seldom and in steps. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/tiers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,64 +16,92 @@
 #define SCAN_US   3000
 #define SCAN_REST 50 /* a scan is followed by a pause of so many times what it took */
 
+#define ROWS (2 * PAGE + 64) /* an entry has two elements at most */
+
 /* A piece of the table, and what became of it. While it is asked for it belongs to that thread. */
 struct enf_page {
-    struct enf_quarantine_row {
+    struct page_row {
+        enum enf_kernel_tier tier;
         struct enf_prefix subscriber;
         uint64_t until_ms;
-    } rows[PAGE + 64];
+    } rows[ROWS];
     size_t len;
+    size_t quarantines; /* who is at level full counts once */
     struct enf_prefix last;
     bool more;
     bool refill;
     struct enf_kernel *kernel;
-    struct enf_kernel_single put[PAGE + 64];
+    struct enf_kernel_single put[ROWS];
     size_t put_len;
     size_t missing;
     int err;
 };
 
+/* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
+static int add_row(struct enf_page *page, const struct page_row *row)
+{
+    for (size_t i = page->len; i > 0; i--) {
+        struct page_row *old = &page->rows[i - 1];
+        if (!enf_addr_equal(&old->subscriber.addr, &row->subscriber.addr))
+            break;
+        if (old->tier != row->tier)
+            continue;
+        old->until_ms = row->until_ms > old->until_ms ? row->until_ms : old->until_ms;
+        return 0;
+    }
+    if (page->len == ROWS)
+        return -ENOSPC;
+    page->rows[page->len++] = *row;
+    page->quarantines += row->tier != ENF_KERNEL_TIER_FULL;
+    return 0;
+}
+
 static int on_entry(void *ctx, const struct enf_quarantine *entry)
 {
     struct enf_page *page = ctx;
+    int err = 0;
 
     page->last = entry->subscriber;
-    if (entry->net)
-        return 0;
-    /* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
-    if (page->len > 0 &&
-        enf_addr_equal(&page->rows[page->len - 1].subscriber.addr, &entry->subscriber.addr)) {
-        if (entry->until_ms > page->rows[page->len - 1].until_ms)
-            page->rows[page->len - 1].until_ms = entry->until_ms;
-        return 0;
+    for (unsigned tier = 0; err == 0 && !entry->net && tier < ENF_KERNEL_TIER_COUNT; tier++) {
+        struct page_row row = {tier, entry->subscriber, entry->until_ms};
+        if (enf_tier_holds(tier, entry->level))
+            err = add_row(page, &row);
     }
-    if (page->len == sizeof page->rows / sizeof *page->rows)
-        return -ENOSPC;
-    page->rows[page->len].subscriber = entry->subscriber;
-    page->rows[page->len++].until_ms = entry->until_ms;
-    return 0;
+    return err;
+}
+
+/* What the kernel has left of the rows; tier by tier, as they follow each other. */
+static int ask_kernel(const struct enf_page *page, uint64_t *left_ms)
+{
+    struct enf_prefix subscribers[ROWS];
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < page->len;) {
+        enum enf_kernel_tier tier = page->rows[i].tier;
+        size_t from = i, n = 0;
+        for (; i < page->len && page->rows[i].tier == tier; i++)
+            subscribers[n++] = page->rows[i].subscriber;
+        err = enf_kernel_singles_left(page->kernel, tier, subscribers, n, left_ms + from);
+    }
+    return err;
 }
 
 /* Which of the page are missing or have another end; those are put in. */
 static int ask(struct enf_page *page)
 {
-    struct enf_prefix subscribers[PAGE + 64];
-    uint64_t left_ms[PAGE + 64], now_ms = enf_clock_wall_ms();
-    int err = 0;
+    uint64_t left_ms[ROWS], now_ms = enf_clock_wall_ms();
+    int err = page->refill ? 0 : ask_kernel(page, left_ms);
 
-    for (size_t i = 0; i < page->len; i++)
-        subscribers[i] = page->rows[i].subscriber;
-    if (!page->refill)
-        err = enf_kernel_singles_left(page->kernel, subscribers, page->len, left_ms);
     for (size_t i = 0; err == 0 && i < page->len; i++) {
-        uint64_t wanted_ms = enf_left_ms(page->rows[i].until_ms, now_ms);
+        const struct page_row row = page->rows[i];
+        uint64_t wanted_ms = enf_left_ms(row.until_ms, now_ms);
         uint64_t has_ms = page->refill ? 0 : left_ms[i];
         if (enf_same_end(wanted_ms, has_ms)) /* also what ends now and is gone */
             continue;
         page->missing += has_ms == 0;
-        page->rows[page->put_len] = page->rows[i];
-        page->put[page->put_len++] =
-            (struct enf_kernel_single){.subscriber = subscribers[i], .timeout_ms = wanted_ms};
+        page->rows[page->put_len] = row;
+        page->put[page->put_len++] = (struct enf_kernel_single){
+            .subscriber = row.subscriber, .tier = row.tier, .timeout_ms = wanted_ms};
     }
     return err == 0 ? enf_kernel_singles(page->kernel, page->put, page->put_len) : err;
 }
@@ -123,20 +152,6 @@ static int begin_page(struct enf_daemon *d)
     return err;
 }
 
-struct single_end {
-    const struct enf_addr *addr;
-    uint64_t until_ms; /* 0: it is in no quarantine of its own */
-};
-
-static int note_end(void *ctx, const struct enf_quarantine *entry)
-{
-    struct single_end *end = ctx;
-
-    if (!entry->net && enf_addr_equal(&entry->subscriber.addr, end->addr) && entry->until_ms > end->until_ms)
-        end->until_ms = entry->until_ms;
-    return 0;
-}
-
 /* Who was released, or got another end, while the page was on its way: the table has the last word. */
 static int correct(struct enf_daemon *d, struct enf_page *page)
 {
@@ -145,13 +160,15 @@ static int correct(struct enf_daemon *d, struct enf_page *page)
 
     for (size_t i = 0; i < page->put_len; i++) {
         const struct enf_prefix *subscriber = &page->rows[i].subscriber;
-        struct single_end end = {.addr = &subscriber->addr};
-        enf_quarantine_covering(d->quarantine, subscriber, note_end, &end);
-        if (end.until_ms != page->rows[i].until_ms)
-            page->put[len++] = (struct enf_kernel_single){
-                .subscriber = *subscriber,
-                .remove = end.until_ms == 0,
-                .timeout_ms = end.until_ms ? enf_left_ms(end.until_ms, now_ms) : 0};
+        enum enf_kernel_tier tier = page->rows[i].tier;
+        struct enf_quarantine_ends ends = enf_quarantine_ends(d->quarantine, subscriber);
+        uint64_t until_ms = enf_tier_end(tier, &ends);
+        if (until_ms != page->rows[i].until_ms)
+            page->put[len++] =
+                (struct enf_kernel_single){.subscriber = *subscriber,
+                                           .tier = tier,
+                                           .remove = until_ms == 0,
+                                           .timeout_ms = until_ms ? enf_left_ms(until_ms, now_ms) : 0};
     }
     return enf_kernel_singles(d->kernel, page->put, len);
 }
@@ -256,7 +273,7 @@ static void on_worked(uv_work_t *work, int status)
     if (err == 0)
         err = correct(d, page);
     if (err == 0) {
-        p->desired += page->len;
+        p->desired += page->quarantines;
         p->missing += page->missing;
         p->after = page->last;
         p->begun = true;

@@ -21,9 +21,11 @@ int enf_principals_make(const struct enf_config *config, struct enf_control_acce
         .admins_len = config->control.admins_len,
         .viewers = convert(config->control.viewers, config->control.viewers_len),
         .viewers_len = config->control.viewers_len,
+        .portal = convert(config->control.portal, config->control.portal_len),
+        .portal_len = config->control.portal_len,
     };
 
-    if (!access.admins || !access.viewers) {
+    if (!access.admins || !access.viewers || !access.portal) {
         enf_principals_clear(&access);
         return -ENOMEM;
     }
@@ -35,5 +37,6 @@ void enf_principals_clear(struct enf_control_access *access)
 {
     free((void *)(uintptr_t)access->admins);
     free((void *)(uintptr_t)access->viewers);
+    free((void *)(uintptr_t)access->portal);
     *access = (struct enf_control_access){0};
 }

@@ -19,6 +19,7 @@ struct adopting {
     struct enf_daemon *d;
     uint64_t now_ms;
     uint64_t until_ms; /* of the range that is being cut */
+    enum enf_level level;
     size_t singles;
     size_t nets;
     int err;
@@ -30,7 +31,7 @@ static int adopt_one(struct adopting *a, const struct enf_prefix *prefix, uint64
     struct enf_quarantine entry = {
         .subscriber = *prefix,
         .net = net,
-        .level = ENF_LEVEL_SMTP,
+        .level = a->level,
         .since_ms = a->now_ms,
         .until_ms = until_ms,
         .convictions = net ? 0 : 1,
@@ -89,14 +90,24 @@ void enf_recover_from_kernel(struct enf_daemon *d)
     static const struct {
         enum enf_kernel_set set;
         enf_kernel_element_fn fn;
-    } sets[] = {{ENF_KERNEL_QUARANTINE4, on_single},
-                {ENF_KERNEL_QUARANTINE6, on_single},
-                {ENF_KERNEL_QUARANTINE_NETS4, on_range},
-                {ENF_KERNEL_QUARANTINE_NETS6, on_range}};
+        enum enf_level level;
+    } sets[] = {{ENF_KERNEL_FULL4, on_single, ENF_LEVEL_FULL},
+                {ENF_KERNEL_FULL6, on_single, ENF_LEVEL_FULL},
+                {ENF_KERNEL_FULL_NETS4, on_range, ENF_LEVEL_FULL},
+                {ENF_KERNEL_FULL_NETS6, on_range, ENF_LEVEL_FULL},
+                {ENF_KERNEL_QUARANTINE4, on_single, ENF_LEVEL_SMTP},
+                {ENF_KERNEL_QUARANTINE6, on_single, ENF_LEVEL_SMTP},
+                {ENF_KERNEL_QUARANTINE_NETS4, on_range, ENF_LEVEL_SMTP},
+                {ENF_KERNEL_QUARANTINE_NETS6, on_range, ENF_LEVEL_SMTP},
+                {ENF_KERNEL_THROTTLE4, on_single, ENF_LEVEL_THROTTLE},
+                {ENF_KERNEL_THROTTLE6, on_single, ENF_LEVEL_THROTTLE},
+                {ENF_KERNEL_THROTTLE_NETS4, on_range, ENF_LEVEL_THROTTLE},
+                {ENF_KERNEL_THROTTLE_NETS6, on_range, ENF_LEVEL_THROTTLE}};
     struct adopting a = {.d = d, .now_ms = enf_clock_wall_ms()};
     bool open = enf_store_begin(d->store) == 0;
 
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        a.level = sets[i].level;
         int err = enf_kernel_read_set(d->kernel, sets[i].set, sets[i].fn, &a);
         if (err < 0 && err != -ENOENT) /* a machine that has just booted has no table */
             a.err = a.err ? a.err : err;

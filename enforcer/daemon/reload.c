@@ -102,6 +102,11 @@ int enf_apply(struct enf_daemon *d, struct enf_running *running, const char *act
         note(changes, "queue.count: takes effect at the next start");
         running->config->queue.count = (uint16_t)d->crew.len;
     }
+    if (enf_garden_probe(running, &error) < 0) {
+        snprintf(text, sizeof text, "quarantine.redirect: the kernel cannot do that: %s", error ? error : "");
+        free(error);
+        return enf_reject(d, actor, errors, text);
+    }
     if (new_sinks(d, running->config, text, sizeof text) < 0)
         return enf_reject(d, actor, errors, text);
     enum enf_mode mode = d->mode_by_hand ? d->mode : running->config->mode;

@@ -4,6 +4,7 @@
 
 #include "enforcer/core/event.h"
 #include "enforcer/detect/detector.h"
+#include "enforcer/kernel/kernel.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,9 +30,10 @@ struct enf_report {
         event; /* ENF_REPORT_EVENT; for the others subscriber, interface, group, policy and time */
     enum enf_cause cause;
     bool forgeable;
-    bool banned;           /* the worker has put it into the kernel's set already */
-    bool governor_holds;   /* the governor had stopped automatic quarantine there */
-    bool governor_tripped; /* … by this very conviction */
+    bool banned;               /* the worker has put it into the kernel's set already … */
+    enum enf_kernel_tier tier; /* … of this tier */
+    bool governor_holds;       /* the governor had stopped automatic quarantine there */
+    bool governor_tripped;     /* … by this very conviction */
     char setting[ENF_SETTING_LEN];
     struct enf_evidence *evidence; /* owned */
     size_t evidence_len;

@@ -4,6 +4,7 @@
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/daemon/evidence.h"
+#include "enforcer/daemon/tiers.h"
 #include "enforcer/policy/decide.h"
 
 #include <inttypes.h>
@@ -17,7 +18,7 @@ static struct enf_decide_settings settings_of(const struct enf_config *config)
                                     .duration_ms = config->quarantine.duration_ms};
 
     for (; s.escalation_len < config->quarantine.escalation_len; s.escalation_len++)
-        s.escalation_ms[s.escalation_len] = config->quarantine.escalation_ms[s.escalation_len];
+        s.escalation[s.escalation_len] = config->quarantine.escalation[s.escalation_len];
     return s;
 }
 _Static_assert(ENF_ESCALATION_MAX <= ENF_DECIDE_STEPS_MAX, "escalation steps are lost");
@@ -58,18 +59,17 @@ static struct enf_decide_facts facts_of(struct enf_daemon *d, const struct enf_r
 
 /* The worker's element has a first guess as its end, or should not be there at all: what the table says
  * counts. */
-static void correct_element(struct enf_daemon *d, const struct enf_prefix *subscriber)
+static void correct_element(struct enf_daemon *d, const struct enf_prefix *subscriber,
+                            enum enf_kernel_tier tier)
 {
-    struct enf_quarantine entry;
-    struct enf_kernel_single single = {.subscriber = *subscriber, .remove = true};
-    uint64_t now_ms = enf_clock_wall_ms();
-
-    if (enf_quarantine_find(d->quarantine, subscriber, &entry) && !entry.net) {
-        single.remove = false;
-        single.timeout_ms = entry.until_ms == ENF_FOREVER ? ENF_FOREVER
-                            : entry.until_ms > now_ms     ? entry.until_ms - now_ms
-                                                          : 1;
-    }
+    struct enf_quarantine_ends ends = enf_quarantine_ends(d->quarantine, subscriber);
+    uint64_t until_ms = enf_tier_end(tier, &ends);
+    struct enf_kernel_single single = {
+        .subscriber = *subscriber,
+        .tier = tier,
+        .remove = until_ms == 0,
+        .timeout_ms = until_ms ? enf_left_ms(until_ms, enf_clock_wall_ms()) : 0,
+    };
     int err = enf_kernel_singles(d->kernel, &single, 1);
     if (err < 0)
         enf_log_line("quarantine", "an element could not be corrected: %s", strerror(-err));
@@ -314,8 +314,9 @@ static void on_conviction(struct enf_daemon *d, const struct enf_report *report)
         would_quarantine(d, report, &decision);
     if (err < 0)
         tell_not_quarantined(d, &report->event.subscriber, actor, err);
-    if (report->banned && (decision.kind != ENF_DECISION_QUARANTINE || err < 0))
-        correct_element(d, &report->event.subscriber);
+    if (report->banned && (decision.kind != ENF_DECISION_QUARANTINE || err < 0 ||
+                           !enf_tier_holds(report->tier, decision.level)))
+        correct_element(d, &report->event.subscriber, report->tier);
 }
 
 static void on_suspect(struct enf_daemon *d, const struct enf_report *report)

@@ -3,6 +3,7 @@
  * table was gone. What is to go in waits in a few chunks; where they do not suffice, a thread empties them,
  * so that reading a large state and filling the kernel's sets go on at the same time. */
 #include "enforcer/daemon/daemon.h"
+#include "enforcer/daemon/tiers.h"
 #include "enforcer/kernel/ruleset.h"
 
 #include <errno.h>
@@ -117,27 +118,46 @@ static void next_chunk(struct enf_restore *r)
     r->now_ms = enf_clock_wall_ms();
 }
 
-void enf_restore_take(struct enf_restore *r, const struct enf_quarantine *entry)
+/* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
+static struct enf_kernel_single *same_element(struct chunk *chunk, const struct enf_kernel_single *single)
+{
+    for (size_t i = chunk->len; i > 0; i--) {
+        struct enf_kernel_single *last = &chunk->singles[i - 1];
+        if (!enf_addr_equal(&last->subscriber.addr, &single->subscriber.addr))
+            break;
+        if (last->tier == single->tier)
+            return last;
+    }
+    return NULL;
+}
+
+static void take_single(struct enf_restore *r, const struct enf_kernel_single *single)
 {
     struct chunk *chunk = &r->chunks[r->given % CHUNKS];
-    uint64_t timeout_ms = enf_left_ms(entry->until_ms, r->now_ms);
+    struct enf_kernel_single *same = same_element(chunk, single);
+
+    if (same && single->timeout_ms > same->timeout_ms)
+        same->timeout_ms = single->timeout_ms;
+    if (same)
+        return;
+    chunk->singles[chunk->len++] = *single;
+    r->singles++;
+}
+
+void enf_restore_take(struct enf_restore *r, const struct enf_quarantine *entry)
+{
+    struct enf_kernel_single single = {.subscriber = entry->subscriber,
+                                       .timeout_ms = enf_left_ms(entry->until_ms, r->now_ms)};
 
     if (entry->net)
         return;
-    /* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
-    struct enf_kernel_single *last = chunk->len > 0 ? &chunk->singles[chunk->len - 1] : NULL;
-    if (last && enf_addr_equal(&last->subscriber.addr, &entry->subscriber.addr)) {
-        if (timeout_ms > last->timeout_ms)
-            last->timeout_ms = timeout_ms;
-        return;
-    }
-    if (chunk->len == ENF_KERNEL_CHUNK) {
+    if (r->chunks[r->given % CHUNKS].len + ENF_KERNEL_TIER_COUNT > ENF_KERNEL_CHUNK)
         next_chunk(r);
-        chunk = &r->chunks[r->given % CHUNKS];
+    for (unsigned tier = 0; tier < ENF_KERNEL_TIER_COUNT; tier++) {
+        single.tier = tier;
+        if (enf_tier_holds(tier, entry->level))
+            take_single(r, &single);
     }
-    chunk->singles[chunk->len++] =
-        (struct enf_kernel_single){.subscriber = entry->subscriber, .timeout_ms = timeout_ms};
-    r->singles++;
 }
 
 /* Few into sets that hold something: each end is set at once. Many are filled in: on kernels before 6.12 an
@@ -179,7 +199,8 @@ void enf_restore_begin(struct enf_daemon *d)
     char *text = NULL, *error = NULL;
 
     d->restored = false;
-    if (enf_running_ruleset(d->running, d->mode, &text) == 0 && enf_ruleset_load_sets(text, &error) == 0)
+    if (enf_running_ruleset(d->running, d->mode, ENF_GARDEN_CLOSED, &text) == 0 &&
+        enf_ruleset_load_sets(text, &error) == 0)
         d->restore = restore_new(d->kernel);
     free(text);
     free(error);

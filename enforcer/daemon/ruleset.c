@@ -140,16 +140,30 @@ static void fill(struct parts *p, struct enf_ruleset_spec *spec, const struct en
 
 uint64_t enf_running_first_quarantine_ms(const struct enf_config *config)
 {
-    return config->quarantine.escalation_len > 0 ? config->quarantine.escalation_ms[0]
+    return config->quarantine.escalation_len > 0 ? config->quarantine.escalation[0].duration_ms
                                                  : config->quarantine.duration_ms;
 }
 
-static int render(const struct enf_running *running, enum enf_mode mode, bool relays_in_text, char **out)
+enum enf_level enf_running_first_level(const struct enf_config *config)
+{
+    enum enf_level level =
+        config->quarantine.escalation_len > 0 ? config->quarantine.escalation[0].level : ENF_LEVEL_NONE;
+
+    return level != ENF_LEVEL_NONE ? level : config->quarantine.level;
+}
+
+static int render(const struct enf_running *running, enum enf_mode mode, enum enf_garden_need garden,
+                  bool relays_in_text, char **out)
 {
     static const enum enf_ruleset_antispoof antispoof[] = {
         [ENF_ANTISPOOF_OFF] = ENF_RULESET_ANTISPOOF_OFF,
         [ENF_ANTISPOOF_GROUPS] = ENF_RULESET_ANTISPOOF_GROUPS,
         [ENF_ANTISPOOF_STRICT] = ENF_RULESET_ANTISPOOF_STRICT,
+    };
+    static const enum enf_ruleset_redirect redirect[] = {
+        [ENF_REDIRECT_NONE] = ENF_RULESET_REDIRECT_NONE,
+        [ENF_REDIRECT_DNAT] = ENF_RULESET_REDIRECT_DNAT,
+        [ENF_REDIRECT_TPROXY] = ENF_RULESET_REDIRECT_TPROXY,
     };
     const struct enf_config *c = running->config;
     struct parts p = {0};
@@ -175,6 +189,22 @@ static int render(const struct enf_running *running, enum enf_mode mode, bool re
             .queue = c->queue.first,
             .workers = c->queue.count,
             .fail_open = c->queue.fail == ENF_FAIL_OPEN,
+            .throttle_connections = c->quarantine.throttle.connections,
+            .throttle_per_ms = c->quarantine.throttle.per_ms,
+            .garden = garden >= ENF_GARDEN_SINGLES,
+            .garden_nets = garden >= ENF_GARDEN_NETS,
+            .portal = c->quarantine.portal.items,
+            .portal_len = c->quarantine.portal.len,
+            .lifeline = c->quarantine.lifeline.items,
+            .lifeline_len = c->quarantine.lifeline.len,
+            .resolvers = c->quarantine.resolvers.items,
+            .resolvers_len = c->quarantine.resolvers.len,
+            .redirect = redirect[c->quarantine.redirect],
+            .redirect_ports = c->quarantine.redirect_ports,
+            .redirect_ports_len = c->quarantine.redirect_ports_len,
+            .tproxy_port = c->quarantine.tproxy.port,
+            .tproxy_mark = c->quarantine.tproxy.mark,
+            .meter_throttles = enf_running_first_level(c) == ENF_LEVEL_THROTTLE,
             .automatic = c->quarantine.automatic,
             .meter_quarantine_ms = enf_running_first_quarantine_ms(c),
         };
@@ -185,12 +215,15 @@ static int render(const struct enf_running *running, enum enf_mode mode, bool re
     return err;
 }
 
-int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out)
+int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, enum enf_garden_need garden,
+                        char **out)
 {
-    return render(running, mode, false, out);
+    return render(running, mode, garden, false, out);
 }
 
 int enf_running_ruleset_print(const struct enf_running *running, char **out)
 {
-    return render(running, running->config->mode, true, out);
+    return render(running, running->config->mode,
+                  running->config->quarantine.portal.len > 0 ? ENF_GARDEN_NETS : ENF_GARDEN_CLOSED, true,
+                  out);
 }

@@ -184,6 +184,38 @@ void enf_running_complain(const char *path, const struct enf_config_errors *erro
         fprintf(stderr, "%s: %s\n", path, strerror(-err));
 }
 
+/* Whether anybody may be put at level full by himself. */
+static bool reaches_full(const struct enf_config *config)
+{
+    bool full = config->quarantine.level == ENF_LEVEL_FULL;
+
+    for (size_t i = 0; i < config->quarantine.escalation_len; i++)
+        full |= config->quarantine.escalation[i].level == ENF_LEVEL_FULL;
+    return full;
+}
+
+size_t enf_running_warnings(const struct enf_running *running, const char *out[ENF_WARNINGS_MAX])
+{
+    const struct enf_config *config = running->config;
+    size_t len = 0;
+
+    if (config->quarantine.redirect == ENF_REDIRECT_DNAT)
+        out[len++] =
+            "quarantine.redirect: dnat switches connection tracking on for all traffic of this router "
+            "while anybody is at level full";
+    if (config->quarantine.redirect == ENF_REDIRECT_TPROXY)
+        out[len++] =
+            "quarantine.redirect: tproxy puts the fragments of all traffic together while anybody is "
+            "at level full, and sets the packet mark quarantine.tproxy.mark, by which you must route";
+    if (reaches_full(config) && config->quarantine.portal.len == 0)
+        out[len++] =
+            "quarantine.level: who gets to level full reaches no portal (quarantine.portal is empty) "
+            "and is told nothing";
+    if (config->quarantine.self_release.times > 0 && config->control.portal_len == 0)
+        out[len++] = "quarantine.self_release: nobody but admins may call it (control.portal is empty)";
+    return len;
+}
+
 void enf_running_free(struct enf_running **running)
 {
     struct enf_running *r = *running;

@@ -34,12 +34,26 @@ void enf_running_free(struct enf_running **running);
  * configuration. */
 void enf_running_bogons_path(const struct enf_running *running, char *out, size_t out_len);
 
+/* Which rules of level full are needed: each costs every packet. Ascending. */
+enum enf_garden_need {
+    ENF_GARDEN_CLOSED,  /* nobody is there */
+    ENF_GARDEN_SINGLES, /* subscribers are */
+    ENF_GARDEN_NETS,    /* prefixes, too */
+};
+
 /* The nft text that the configuration gives, in that mode. The caller frees. 0, -ENOMEM, -EINVAL (our bug).
  */
-int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, char **out);
+int enf_running_ruleset(const struct enf_running *running, enum enf_mode mode, enum enf_garden_need garden,
+                        char **out);
 /* The same for people to read, with the relays of the file in their sets. */
 int enf_running_ruleset_print(const struct enf_running *running, char **out);
+
+#define ENF_WARNINGS_MAX 4
+/* What is right, and may surprise: one text each. Returns how many. */
+size_t enf_running_warnings(const struct enf_running *running, const char *out[ENF_WARNINGS_MAX]);
 
 /* For how long the kernel's meter quarantines, and a worker at first: the exact end follows from the history.
  */
 uint64_t enf_running_first_quarantine_ms(const struct enf_config *config);
+/* And at which level. */
+enum enf_level enf_running_first_level(const struct enf_config *config);

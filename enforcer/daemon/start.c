@@ -160,8 +160,13 @@ static void load_modules(void)
 static int enforce(struct enf_daemon *d, bool listening, char **error)
 {
     char *text = NULL;
-    int err = enf_running_ruleset(d->running, d->mode, &text);
+    int err = enf_garden_probe(d->running, error);
 
+    if (err < 0) {
+        enf_log_line("start", "quarantine.redirect: the kernel cannot do that");
+        return err;
+    }
+    err = enf_running_ruleset(d->running, d->mode, enf_garden_wanted(d), &text);
     if (err == 0 && !d->restored)
         err = enf_ruleset_load_sets(text, error);
     if (err == 0)
@@ -195,7 +200,7 @@ static void policy_without_state(struct enf_daemon *d)
 
     if (!d->kernel || (enf_kernel_rule_count(d->kernel, &rules) == 0 && rules > 0))
         return;
-    int err = enf_running_ruleset(d->running, d->running->config->mode, &text);
+    int err = enf_running_ruleset(d->running, d->running->config->mode, ENF_GARDEN_CLOSED, &text);
     if (err == 0)
         err = enf_ruleset_load_sets(text, &error);
     if (err == 0)

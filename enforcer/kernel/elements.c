@@ -118,18 +118,30 @@ static void elements_add(struct elements *e, const void *key, uint32_t key_len, 
         elements_flush(e);
 }
 
-/* By subscriber; of one subscriber the last of the list first. */
+/* By tier and subscriber; of one subscriber the last of the list first. */
 static int single_order(const void *a, const void *b)
 {
     const struct enf_kernel_single *x = *(const struct enf_kernel_single *const *)a;
     const struct enf_kernel_single *y = *(const struct enf_kernel_single *const *)b;
-    int order = enf_addr_cmp(&x->subscriber.addr, &y->subscriber.addr);
+    int order = (x->tier > y->tier) - (x->tier < y->tier);
 
+    if (order == 0)
+        order = enf_addr_cmp(&x->subscriber.addr, &y->subscriber.addr);
     return order ? order : (x < y) - (x > y);
 }
 
-/* Each subscriber once, with the last word about it: to remove one twice is an error to the kernel. Returns
- * how many; all has room for len. */
+static bool same_element(const struct enf_kernel_single *a, const struct enf_kernel_single *b)
+{
+    return a->tier == b->tier && enf_addr_equal(&a->subscriber.addr, &b->subscriber.addr);
+}
+
+static const char *singles_name(enum enf_kernel_tier tier, enum enf_family family)
+{
+    return enf_kernel_set_name(enf_kernel_tier_singles(tier, family));
+}
+
+/* Each subscriber once in a tier, with the last word about it: to remove one twice is an error to the kernel.
+ * Returns how many; all has room for len. */
 static size_t last_words(const struct enf_kernel_single *singles, size_t len,
                          const struct enf_kernel_single **all)
 {
@@ -139,23 +151,24 @@ static size_t last_words(const struct enf_kernel_single *singles, size_t len,
         all[i] = &singles[i];
     qsort(all, len, sizeof(const struct enf_kernel_single *), single_order);
     for (size_t i = 0; i < len; i++) {
-        if (kept == 0 || !enf_addr_equal(&all[i]->subscriber.addr, &all[kept - 1]->subscriber.addr))
+        if (kept == 0 || !same_element(all[i], all[kept - 1]))
             all[kept++] = all[i];
     }
     return kept;
 }
 
-/* Passes singles of one family to one message type: a list of NEW, then of DEL, then of NEW makes the end
+/* Passes singles of one set to one message type: a list of NEW, then of DEL, then of NEW makes the end
  * right whether or not the element was there, with no moment without it (tried on 6.1, 6.12, 6.18). */
-static void add_singles(struct enf_batch *batch, enum enf_family family, uint16_t type,
-                        const struct enf_kernel_single *const *singles, size_t len, bool only_kept)
+static void add_singles(struct enf_batch *batch, enum enf_kernel_tier tier, enum enf_family family,
+                        uint16_t type, const struct enf_kernel_single *const *singles, size_t len,
+                        bool only_kept)
 {
     struct elements e;
 
-    elements_begin(&e, batch, type, family == ENF_FAMILY_V4 ? "quarantine4" : "quarantine6");
+    elements_begin(&e, batch, type, singles_name(tier, family));
     for (size_t i = 0; i < len; i++) {
         const struct enf_addr *addr = &singles[i]->subscriber.addr;
-        if (addr->family == family && !(only_kept && singles[i]->remove))
+        if (singles[i]->tier == tier && addr->family == family && !(only_kept && singles[i]->remove))
             elements_add(&e, addr->bytes, enf_addr_len(addr), singles[i]->timeout_ms, 0);
     }
     elements_flush(&e);
@@ -173,10 +186,11 @@ int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single
         return -ENOMEM;
     len = last_words(singles, len, all);
     enf_batch_begin(&batch, &kernel->nl);
-    for (size_t i = 0; i < 2; i++) {
-        add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, all, len, false);
-        add_singles(&batch, families[i], NFT_MSG_DELSETELEM, all, len, false);
-        add_singles(&batch, families[i], NFT_MSG_NEWSETELEM, all, len, true);
+    for (unsigned i = 0; i < 2 * ENF_KERNEL_TIER_COUNT; i++) {
+        enum enf_kernel_tier tier = i / 2;
+        add_singles(&batch, tier, families[i % 2], NFT_MSG_NEWSETELEM, all, len, false);
+        add_singles(&batch, tier, families[i % 2], NFT_MSG_DELSETELEM, all, len, false);
+        add_singles(&batch, tier, families[i % 2], NFT_MSG_NEWSETELEM, all, len, true);
     }
     free(all);
     return enf_batch_commit(&batch);
@@ -198,10 +212,10 @@ static void put_single(struct nlmsghdr *h, const struct enf_kernel_single *singl
     mnl_attr_nest_end(h, elem);
 }
 
-/* From *at on, those of one family that follow each other. */
-static void fill_family(struct enf_batch *batch, const struct enf_kernel_single *singles, size_t len,
-                        size_t *at)
+/* From *at on, those of one set that follow each other. */
+static void fill_set(struct enf_batch *batch, const struct enf_kernel_single *singles, size_t len, size_t *at)
 {
+    enum enf_kernel_tier tier = singles[*at].tier;
     uint8_t family = singles[*at].subscriber.addr.family;
     struct nlmsghdr *h = enf_batch_message(batch, NFT_MSG_NEWSETELEM, NFPROTO_INET, NLM_F_CREATE,
                                            FILL_ROOM * (FILL_ELEMENTS + 2));
@@ -211,9 +225,11 @@ static void fill_family(struct enf_batch *batch, const struct enf_kernel_single 
         return;
     }
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
-    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, family == ENF_FAMILY_V4 ? "quarantine4" : "quarantine6");
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, singles_name(tier, family));
     struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
-    for (size_t n = 0; n < FILL_ELEMENTS && *at < len && singles[*at].subscriber.addr.family == family; n++)
+    for (size_t n = 0; n < FILL_ELEMENTS && *at < len && singles[*at].tier == tier &&
+                       singles[*at].subscriber.addr.family == family;
+         n++)
         put_single(h, &singles[(*at)++]);
     mnl_attr_nest_end(h, list);
     enf_batch_message_end(batch);
@@ -228,7 +244,7 @@ int enf_kernel_singles_fill(struct enf_kernel *kernel, const struct enf_kernel_s
         return 0;
     enf_batch_begin(&batch, &kernel->nl);
     while (at < len)
-        fill_family(&batch, singles, len, &at);
+        fill_set(&batch, singles, len, &at);
     return enf_batch_commit(&batch);
 }
 
@@ -276,20 +292,41 @@ static int replace_nets(struct enf_kernel *kernel, const char *name, const struc
     return enf_batch_commit(&batch);
 }
 
-/* In three transactions, because kernels 6.1 and 6.12 miss elements of an interval set while it is filled
- * anew (docs/decisions/0017): what shall be in force goes into a second set that the rules ask as well, then
- * into the first, then out of the second. An address that stays is at each moment in one that rests. */
-int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
-                            const struct enf_kernel_net *nets, size_t len)
+/* One set a tier, in one transaction. nets NULL: empties them. */
+static int replace_tiers(struct enf_kernel *kernel, const char *const names[ENF_KERNEL_TIER_COUNT],
+                         const struct enf_kernel_nets *nets)
 {
-    bool v4 = family == ENF_FAMILY_V4;
-    const char *moving = v4 ? "quarantine_moving4" : "quarantine_moving6";
-    int err = replace_nets(kernel, moving, nets, len, true);
+    struct enf_batch batch;
 
+    enf_batch_begin(&batch, &kernel->nl);
+    for (size_t i = 0; i < ENF_KERNEL_TIER_COUNT; i++) {
+        flush_set(&batch, names[i]);
+        if (nets)
+            add_nets(&batch, names[i], nets[i].items, nets[i].len, true);
+    }
+    return enf_batch_commit(&batch);
+}
+
+/* In three transactions, because kernels 6.1 and 6.12 miss elements of an interval set while it is filled
+ * anew (docs/decisions/0017): what shall be in force goes into second sets that the rules ask as well, then
+ * into the first, then out of the second. An address that stays, be it in another tier, is at each moment in
+ * one that rests. */
+int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
+                            const struct enf_kernel_nets nets[ENF_KERNEL_TIER_COUNT])
+{
+    static const char *const moving[2][ENF_KERNEL_TIER_COUNT] = {
+        {"quarantine_moving4", "throttle_moving4", "full_moving4"},
+        {"quarantine_moving6", "throttle_moving6", "full_moving6"}};
+    const char *const *second = moving[family == ENF_FAMILY_V6];
+    const char *first[ENF_KERNEL_TIER_COUNT];
+
+    for (unsigned i = 0; i < ENF_KERNEL_TIER_COUNT; i++)
+        first[i] = enf_kernel_set_name(enf_kernel_tier_nets(i, family));
+    int err = replace_tiers(kernel, second, nets);
     if (err < 0)
         return err;
-    err = replace_nets(kernel, v4 ? "quarantine_nets4" : "quarantine_nets6", nets, len, true);
-    int tidied = replace_nets(kernel, moving, NULL, 0, true);
+    err = replace_tiers(kernel, first, nets);
+    int tidied = replace_tiers(kernel, second, NULL);
     return err < 0 ? err : tidied;
 }
 
@@ -318,7 +355,8 @@ int enf_kernel_governed_replace(struct enf_kernel *kernel, const char *const *na
 
 int enf_kernel_meters_flush(struct enf_kernel *kernel)
 {
-    static const char *const names[] = {"meter4", "meter6", "cap4", "cap6"};
+    static const char *const names[] = {"meter4", "meter6",         "cap4",
+                                        "cap6",   "throttle_rate4", "throttle_rate6"};
     struct enf_batch batch;
 
     enf_batch_begin(&batch, &kernel->nl);

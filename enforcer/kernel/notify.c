@@ -155,13 +155,25 @@ int enf_notify_own_thread(struct enf_notify *notify, pid_t thread)
     return 0;
 }
 
+/* Which hash set of the tiers; NONE for every other one. */
+static enum enf_family family_of(const char *set, enum enf_kernel_tier *tier)
+{
+    static const enum enf_family families[] = {ENF_FAMILY_V4, ENF_FAMILY_V6};
+
+    for (unsigned i = 0; i < 2 * ENF_KERNEL_TIER_COUNT; i++) {
+        *tier = i / 2;
+        if (strcmp(set, enf_kernel_set_name(enf_kernel_tier_singles(*tier, families[i % 2]))) == 0)
+            return families[i % 2];
+    }
+    return ENF_FAMILY_NONE;
+}
+
 /* Keys of the hash sets; prefixes are compared as a whole. */
 static void note_elements(struct enf_notify *notify, struct enf_notice *notice)
 {
     struct enf_notify_news *open = &notify->open;
-    enum enf_family family = strcmp(notice->set, "quarantine4") == 0   ? ENF_FAMILY_V4
-                             : strcmp(notice->set, "quarantine6") == 0 ? ENF_FAMILY_V6
-                                                                       : ENF_FAMILY_NONE;
+    enum enf_kernel_tier tier;
+    enum enf_family family = family_of(notice->set, &tier);
     struct enf_notice_key key;
 
     open->elements = true;
@@ -173,7 +185,8 @@ static void note_elements(struct enf_notify *notify, struct enf_notice *notice)
             continue;
         }
         if (open->elements_added < ENF_NOTIFY_ADDED_MAX)
-            open->added[open->elements_added] = enf_addr_from_bytes(family, key.data);
+            open->added[open->elements_added] =
+                (struct enf_notify_element){tier, enf_addr_from_bytes(family, key.data)};
         open->elements_added++;
     }
 }

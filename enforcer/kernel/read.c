@@ -33,12 +33,52 @@ static const char *const set_names[] = {
     [ENF_KERNEL_SERVED6] = "served6",
     [ENF_KERNEL_RELAY_USED4] = "relay_used4",
     [ENF_KERNEL_RELAY_USED6] = "relay_used6",
+    [ENF_KERNEL_THROTTLE4] = "throttle4",
+    [ENF_KERNEL_THROTTLE6] = "throttle6",
+    [ENF_KERNEL_THROTTLE_NETS4] = "throttle_nets4",
+    [ENF_KERNEL_THROTTLE_NETS6] = "throttle_nets6",
+    [ENF_KERNEL_FULL4] = "full4",
+    [ENF_KERNEL_FULL6] = "full6",
+    [ENF_KERNEL_FULL_NETS4] = "full_nets4",
+    [ENF_KERNEL_FULL_NETS6] = "full_nets6",
 };
 _Static_assert(sizeof set_names / sizeof *set_names == ENF_KERNEL_SET_COUNT, "a name is missing");
 
 const char *enf_kernel_set_name(enum enf_kernel_set set)
 {
     return set < ENF_KERNEL_SET_COUNT ? set_names[set] : NULL;
+}
+
+enum enf_kernel_set enf_kernel_tier_singles(enum enf_kernel_tier tier, enum enf_family family)
+{
+    static const enum enf_kernel_set sets[ENF_KERNEL_TIER_COUNT] = {
+        [ENF_KERNEL_TIER_SMTP] = ENF_KERNEL_QUARANTINE4,
+        [ENF_KERNEL_TIER_THROTTLE] = ENF_KERNEL_THROTTLE4,
+        [ENF_KERNEL_TIER_FULL] = ENF_KERNEL_FULL4,
+    };
+
+    return sets[tier] + (family == ENF_FAMILY_V6);
+}
+
+enum enf_kernel_set enf_kernel_tier_nets(enum enf_kernel_tier tier, enum enf_family family)
+{
+    static const enum enf_kernel_set sets[ENF_KERNEL_TIER_COUNT] = {
+        [ENF_KERNEL_TIER_SMTP] = ENF_KERNEL_QUARANTINE_NETS4,
+        [ENF_KERNEL_TIER_THROTTLE] = ENF_KERNEL_THROTTLE_NETS4,
+        [ENF_KERNEL_TIER_FULL] = ENF_KERNEL_FULL_NETS4,
+    };
+
+    return sets[tier] + (family == ENF_FAMILY_V6);
+}
+
+static bool is_intervals(enum enf_kernel_set set)
+{
+    for (unsigned tier = 0; tier < ENF_KERNEL_TIER_COUNT; tier++) {
+        if (set == enf_kernel_tier_nets(tier, ENF_FAMILY_V4) ||
+            set == enf_kernel_tier_nets(tier, ENF_FAMILY_V6))
+            return true;
+    }
+    return set == ENF_KERNEL_RELAYS4 || set == ENF_KERNEL_RELAYS6;
 }
 
 /* An element of a hash set; or a boundary of an interval set: a first address, or one behind a last. */
@@ -232,7 +272,7 @@ int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_
                         void *ctx)
 {
     bool v4 = set_names[set][strlen(set_names[set]) - 1] == '4';
-    bool intervals = set >= ENF_KERNEL_QUARANTINE_NETS4 && set <= ENF_KERNEL_RELAYS6;
+    bool intervals = is_intervals(set);
     struct reading r = {.family = v4 ? ENF_FAMILY_V4 : ENF_FAMILY_V6, .began_ms = monotonic_ms()};
     int err = dump_whole(kernel, set, &r);
 
@@ -290,10 +330,11 @@ int enf_kernel_singles_empty(bool *out)
 {
     void *room = malloc(ENF_DUMP_ROOM);
     bool any = false;
-    int err = room ? begins_with_any(ENF_KERNEL_QUARANTINE4, room, &any) : -ENOMEM;
+    static const enum enf_family families[] = {ENF_FAMILY_V4, ENF_FAMILY_V6};
+    int err = room ? 0 : -ENOMEM;
 
-    if (err == 0 && !any)
-        err = begins_with_any(ENF_KERNEL_QUARANTINE6, room, &any);
+    for (unsigned i = 0; err == 0 && !any && i < 2 * ENF_KERNEL_TIER_COUNT; i++)
+        err = begins_with_any(enf_kernel_tier_singles(i / 2, families[i % 2]), room, &any);
     free(room);
     if (err == 0)
         *out = !any;
@@ -379,11 +420,12 @@ static int on_answer(const struct nlmsghdr *h, void *data)
 }
 
 /* get element inet enforcer quarantine4 { ADDRESS } */
-static int ask(struct enf_kernel *kernel, const struct enf_addr *addr, uint64_t *left_ms)
+static int ask(struct enf_kernel *kernel, enum enf_kernel_tier tier, const struct enf_addr *addr,
+               uint64_t *left_ms)
 {
     char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, 0, 0);
-    enum enf_kernel_set set = addr->family == ENF_FAMILY_V4 ? ENF_KERNEL_QUARANTINE4 : ENF_KERNEL_QUARANTINE6;
+    enum enf_kernel_set set = enf_kernel_tier_singles(tier, addr->family);
 
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set_names[set]);
@@ -398,13 +440,13 @@ static int ask(struct enf_kernel *kernel, const struct enf_addr *addr, uint64_t 
     return enf_netlink_dump(&kernel->nl, h, on_answer, NULL, left_ms);
 }
 
-int enf_kernel_singles_left(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len,
-                            uint64_t *left_ms)
+int enf_kernel_singles_left(struct enf_kernel *kernel, enum enf_kernel_tier tier,
+                            const struct enf_prefix *subscribers, size_t len, uint64_t *left_ms)
 {
     bool present = false; /* the table: asked once, when an element is missing */
 
     for (size_t i = 0; i < len; i++) {
-        int err = ask(kernel, &subscribers[i].addr, &left_ms[i]);
+        int err = ask(kernel, tier, &subscribers[i].addr, &left_ms[i]);
         if (err == -ENOENT && !present) {
             err = enf_kernel_table_present(kernel);
             present = err == 0;

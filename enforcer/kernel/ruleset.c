@@ -101,6 +101,7 @@ static int render_length(const struct enf_builder *up, enum enf_family family, u
     set_subscriber(&b, "source", family, bits);
     enf_builder_flag(&b, "automatic", spec->automatic && !spec->observe);
     set_seconds(&b, "meter_quarantine", spec->meter_quarantine_ms);
+    enf_builder_set(&b, "meter_set", spec->meter_throttles ? "throttle" : "quarantine");
     enf_builder_render(&b, enf_template_length, out);
     enf_builder_clear(&b);
     return b.err;
@@ -132,6 +133,9 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     enf_builder_setf(&b, "tuple", "%s . inet_service . %s . inet_service", type, type);
     enf_builder_setf(&b, "forward", "%s saddr . tcp sport . %s daddr . tcp dport", ip, ip);
     enf_builder_setf(&b, "reverse", "%s daddr . tcp dport . %s saddr . tcp sport", ip, ip);
+    enf_builder_set(&b, "too_big",
+                    v4 ? "icmp type destination-unreachable icmp code frag-needed"
+                       : "icmpv6 type packet-too-big");
     enf_builder_set(&b, "later_fragment", v4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0");
     set_subscriber(&b, "source64", family, v4 ? 32 : 64);
     enf_builder_setf(&b, "relay_used", "%llu", ENF_RELAY_USED_MS / 1000);
@@ -176,6 +180,28 @@ static const char *antispoof_name(enum enf_ruleset_antispoof antispoof)
     return "off";
 }
 
+static void set_garden(struct enf_builder *b)
+{
+    const struct enf_ruleset_spec *spec = b->plan->spec;
+    bool garden = spec->garden && !spec->observe, tproxy = spec->redirect == ENF_RULESET_REDIRECT_TPROXY;
+    struct enf_value v;
+
+    enf_builder_flag(b, "garden", garden);
+    enf_builder_flag(b, "garden_nets", spec->garden_nets);
+    enf_builder_set(b, "garden_priority", "filter - 9");
+    enf_builder_flag(b, "resolvers", spec->resolvers_len > 0);
+    enf_builder_flag(b, "redirect",
+                     garden && spec->redirect != ENF_RULESET_REDIRECT_NONE && spec->redirect_ports_len > 0);
+    enf_builder_set(b, "redirect_hook",
+                    tproxy ? "type filter hook prerouting priority mangle"
+                           : "type nat hook prerouting priority dstnat");
+    set_seconds(b, "throttle_per", spec->throttle_per_ms);
+    FILE *out = enf_builder_begin(b, &v);
+    for (size_t i = 0; out && i < spec->redirect_ports_len; i++)
+        fprintf(out, "%s%u", i ? ", " : "", spec->redirect_ports[i]);
+    enf_builder_end(b, "redirect_ports", out, &v);
+}
+
 static void set_table(struct enf_builder *b)
 {
     const struct enf_ruleset_spec *spec = b->plan->spec;
@@ -190,6 +216,7 @@ static void set_table(struct enf_builder *b)
     enf_builder_set(b, "antispoof", antispoof_name(spec->antispoof));
     enf_builder_set(b, "drop", spec->observe ? "accept" : "drop");
     enf_builder_set(b, "priority", "filter - 10");
+    set_garden(b);
     enf_builder_set(b, "log_limit", "limit rate 2000/second burst 2000 packets");
     enf_builder_set(b, "log_limit_full", "limit rate 10/second burst 10 packets");
     enf_builder_set(b, "bypass", spec->fail_open ? " bypass" : "");

@@ -115,9 +115,12 @@ static size_t block_len(const struct declaration *d)
     return len;
 }
 
+/* One with a hook: its type is its first line. */
 static bool is_base_chain(const struct declaration *d)
 {
-    return d->kind == ENF_KIND_CHAIN && d->name_len == 7 && memcmp(d->name, "forward", 7) == 0;
+    const char *first = d->line + d->line_len + (d->line[d->line_len] == '\n');
+
+    return d->kind == ENF_KIND_CHAIN && strncmp(first, "    type ", strlen("    type ")) == 0;
 }
 
 /* Table and dynamic sets: what is there already stays as it is. */

@@ -5,6 +5,7 @@
 #include "enforcer/kernel/ruleset_text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* --- who is in which set ------------------------------------------------------------------------------- */
@@ -218,10 +219,14 @@ static void set_pinned_rules(struct enf_builder *b, enum enf_family family)
 /* --- subscribers of different lengths ----------------------------------------------------------------------
  */
 
-/* The lookups of single subscribers: one hash set holds IPv6 prefixes of different lengths, so the mask
- * depends on where the address lies. Addresses in no group count by /64. */
-static void set_quarantine_lookups(struct enf_builder *b, const char *name, enum enf_family family,
-                                   const char *dir, const char *target)
+/* Lines about single subscribers, one a length: one hash set holds IPv6 prefixes of different lengths, so the
+ * mask depends on where the address lies. Addresses in no group count by /64. put writes what follows the
+ * condition of the place. */
+typedef void (*put_line_fn)(FILE *out, const void *ctx, enum enf_family family, const char *dir,
+                            uint8_t bits);
+
+static void set_by_length(struct enf_builder *b, const char *name, enum enf_family family, const char *dir,
+                          put_line_fn put, const void *ctx)
 {
     const uint8_t *lengths;
     size_t len = enf_plan_lengths(b->plan, family, &lengths);
@@ -234,18 +239,98 @@ static void set_quarantine_lookups(struct enf_builder *b, const char *name, enum
             continue;
         others = true;
         fprintf(out, "    ip6 %s @length6_%u ", dir, lengths[i]);
-        enf_text_subscriber(out, family, dir, lengths[i]);
-        fprintf(out, " @quarantine6 %s6\n", target);
+        put(out, ctx, family, dir, lengths[i]);
     }
     if (out) {
         fputs("    ", out);
         if (others)
             fprintf(out, "ip6 %s != @length6_other ", dir);
-        enf_text_subscriber(out, family, dir, family == ENF_FAMILY_V4 ? 32 : 64);
-        fprintf(out, " @quarantine%c %s%c\n", family == ENF_FAMILY_V4 ? '4' : '6', target,
-                family == ENF_FAMILY_V4 ? '4' : '6');
+        put(out, ctx, family, dir, family == ENF_FAMILY_V4 ? 32 : 64);
     }
     enf_builder_end(b, name, out, &v);
+}
+
+struct lookup {
+    const char *set;
+    const char *target;
+};
+
+static void put_lookup(FILE *out, const void *ctx, enum enf_family family, const char *dir, uint8_t bits)
+{
+    const struct lookup *lookup = ctx;
+    char f = family == ENF_FAMILY_V4 ? '4' : '6';
+
+    enf_text_subscriber(out, family, dir, bits);
+    fprintf(out, " @%s%c %s%c\n", lookup->set, f, lookup->target, f);
+}
+
+static void put_rate(FILE *out, const void *ctx, enum enf_family family, const char *dir, uint8_t bits)
+{
+    const struct enf_ruleset_spec *spec = ctx;
+    uint64_t per_ms = spec->throttle_per_ms > ENF_DURATION_MAX ? ENF_DURATION_MAX : spec->throttle_per_ms;
+
+    fprintf(out, "add @throttle_rate%c { ", family == ENF_FAMILY_V4 ? '4' : '6');
+    enf_text_subscriber(out, family, dir, bits);
+    fprintf(out, " timeout %" PRIu64 "s limit rate 1/day burst %u packets } return\n",
+            per_ms > 1000 ? (per_ms + 999) / 1000 : 1,
+            spec->throttle_connections > 0 ? spec->throttle_connections : 1);
+}
+
+static void set_lookups(struct enf_builder *b, enum enf_family family)
+{
+    static const struct {
+        const char *name;
+        const char *dir;
+        struct lookup lookup;
+    } rows[] = {
+        {"quarantine_source", "saddr", {"quarantine", "jump quarantined"}},
+        {"quarantine_destination", "daddr", {"quarantine", "goto quarantined_answers"}},
+        {"throttle_source", "saddr", {"throttle", "goto throttled"}},
+        {"full_source", "saddr", {"full", "goto garden_from"}},
+        {"full_destination", "daddr", {"full", "goto garden_to"}},
+        {"full_peers", "daddr", {"full", "goto confined"}},
+        {"full_redirect", "saddr", {"full", "goto redirected"}},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        set_by_length(b, rows[i].name, family, rows[i].dir, put_lookup, &rows[i].lookup);
+    set_by_length(b, "throttle_rates", family, "saddr", put_rate, b->plan->spec);
+}
+
+/* Where web traffic of this family goes; nothing where the portal has no address of it. */
+static void set_redirect(struct enf_builder *b, enum enf_family family)
+{
+    const struct enf_ruleset_spec *spec = b->plan->spec;
+    const char *ip = family == ENF_FAMILY_V4 ? "ip" : "ip6";
+    char text[ENF_PREFIX_STR_LEN] = "";
+
+    for (size_t i = 0; i < spec->portal_len && !*text; i++) {
+        if (spec->portal[i].addr.family == family && enf_prefix_is_host(&spec->portal[i]))
+            enf_addr_str(&spec->portal[i].addr, text, sizeof text);
+    }
+    if (spec->redirect == ENF_RULESET_REDIRECT_TPROXY)
+        enf_builder_setf(b, "redirect_to",
+                         "    meta l4proto tcp tproxy %s to :%u meta mark set 0x%08" PRIx32 " accept\n", ip,
+                         spec->tproxy_port, spec->tproxy_mark);
+    else if (*text)
+        enf_builder_setf(b, "redirect_to", "    dnat %s to %s\n", ip, text);
+    else
+        enf_builder_set(b, "redirect_to", "    # the portal has no address of this family\n");
+}
+
+/* Lists of people, which may overlap. */
+static void set_flat(struct enf_builder *b, const char *name, enum enf_family family,
+                     const struct enf_prefix *prefixes, size_t prefixes_len)
+{
+    struct enf_rangemap flat = {0};
+    struct enf_value v;
+
+    enf_builder_fail(b, enf_rangemap_difference(prefixes, prefixes_len, NULL, 0, &flat));
+    FILE *out = enf_builder_begin(b, &v);
+    if (out)
+        enf_text_map_elements(out, &flat, family, NULL, NULL, NULL);
+    enf_builder_end(b, name, out, &v);
+    enf_rangemap_clear(&flat);
 }
 
 static void put_length_set(FILE *out, const struct enf_ruleset_spec *spec, uint8_t bits)
@@ -303,8 +388,11 @@ void enf_sets_family(struct enf_builder *b, enum enf_family family)
     set_bogons(b, family);
     set_pinned_rules(b, family);
     set_length_sets(b, family);
-    set_quarantine_lookups(b, "quarantine_source", family, "saddr", "jump quarantined");
-    set_quarantine_lookups(b, "quarantine_destination", family, "daddr", "goto quarantined_answers");
+    set_lookups(b, family);
+    set_redirect(b, family);
+    set_flat(b, "portal", family, spec->portal, spec->portal_len);
+    set_flat(b, "lifeline", family, spec->lifeline, spec->lifeline_len);
+    set_flat(b, "resolvers_here", family, spec->resolvers, spec->resolvers_len);
 }
 
 /* --- the table -------------------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ void enf_share_family(struct enf_builder *b, enum enf_family family)
 
     set_lines(b, "share_source_accept", family, "saddr", "", "accept");
     set_lines(b, "share_source_return", family, "saddr", "", "return");
+    set_lines(b, "share_source_garden", family, "saddr", "", v4 ? "goto garden_of4" : "goto garden_of6");
     set_lines(b, "share_destination_accept", family, "daddr", "", "accept");
     set_lines(b, "share_destination_asked", family, "daddr", "", asked);
     set_lines(b, "share_copies", family, "daddr", stateful ? flow : "", copy);

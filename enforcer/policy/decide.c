@@ -36,15 +36,29 @@ bool enf_decide_touches(const struct enf_rangemap *map, const struct enf_prefix 
     return enf_rangemap_meets(map, prefix) != NULL;
 }
 
-uint64_t enf_decide_duration(const struct enf_decide_settings *settings, uint32_t convictions)
+/* The step of the nth conviction; the last one repeats. */
+static struct enf_decide_step step_of(const struct enf_decide_settings *settings, uint32_t convictions)
 {
     size_t step = convictions ? convictions - 1 : 0;
+    struct enf_decide_step found = {.duration_ms = settings->duration_ms};
 
-    if (!settings->escalation_len)
-        return settings->duration_ms;
     if (step >= settings->escalation_len)
         step = settings->escalation_len - 1;
-    return settings->escalation_ms[step];
+    if (settings->escalation_len)
+        found = settings->escalation[step];
+    if (found.level == ENF_LEVEL_NONE)
+        found.level = settings->level;
+    return found;
+}
+
+uint64_t enf_decide_duration(const struct enf_decide_settings *settings, uint32_t convictions)
+{
+    return step_of(settings, convictions).duration_ms;
+}
+
+enum enf_level enf_decide_level(const struct enf_decide_settings *settings, uint32_t convictions)
+{
+    return step_of(settings, convictions).level;
 }
 
 static uint64_t until_of(uint64_t now_ms, uint64_t duration_ms)
@@ -57,7 +71,7 @@ static void sentence(const struct enf_decide_facts *facts, const struct enf_deci
                      struct enf_decision *out)
 {
     out->convictions = facts->convictions < UINT32_MAX ? facts->convictions + 1 : UINT32_MAX;
-    out->level = settings->level;
+    out->level = enf_decide_level(settings, out->convictions);
     if (facts->forgeable_only && out->level == ENF_LEVEL_FULL)
         out->level = ENF_LEVEL_SMTP;
     out->duration_ms = enf_decide_duration(settings, out->convictions);

@@ -63,6 +63,11 @@ size_t enf_quarantine_count_nets(const struct enf_quarantine_table *table)
     return table->trees[1].len;
 }
 
+size_t enf_quarantine_count_level_nets(const struct enf_quarantine_table *table, enum enf_level level)
+{
+    return (unsigned)level < ENF_LEVEL_COUNT ? table->trees[1].levels[level] : 0;
+}
+
 /* --- adding ------------------------------------------------------------------------------------------------
  */
 

@@ -141,6 +141,7 @@ struct flatten {
     const struct enf_quarantine_table *table;
     enum enf_family family;
     enum enf_level at_least;
+    enum enf_level at_most;
     struct enf_quarantine_range *items;
     size_t len;
     size_t cap;
@@ -235,7 +236,7 @@ static int flatten_net(void *ctx, uint32_t id)
     enum enf_level level = enf_quarantine_node_level(node);
     struct open_net *top;
 
-    if (node->prefix.addr.family != flat->family || level < flat->at_least)
+    if (node->prefix.addr.family != flat->family || level < flat->at_least || level > flat->at_most)
         return 0;
     if (items_reserve(flat) < 0)
         return -ENOMEM;
@@ -257,9 +258,10 @@ static int flatten_net(void *ctx, uint32_t id)
 }
 
 int enf_quarantine_nets_flatten(const struct enf_quarantine_table *table, enum enf_family family,
-                                enum enf_level at_least, struct enf_quarantine_ranges *out)
+                                enum enf_level at_least, enum enf_level at_most,
+                                struct enf_quarantine_ranges *out)
 {
-    struct flatten flat = {.table = table, .family = family, .at_least = at_least};
+    struct flatten flat = {.table = table, .family = family, .at_least = at_least, .at_most = at_most};
     int err = items_reserve(&flat);
 
     if (!err)

@@ -101,13 +101,6 @@ enum enf_quarantine_change enf_quarantine_place(struct enf_quarantine_table *tab
                                                 struct enf_quarantine *out_now,
                                                 struct enf_quarantine *out_previous);
 
-/* Latest end by level of a single subscriber's entries: what the kernel's elements must say. */
-struct enf_quarantine_ends {
-    uint64_t until_ms[ENF_LEVEL_COUNT];
-};
-struct enf_quarantine_ends enf_quarantine_ends(const struct enf_quarantine_table *table,
-                                               const struct enf_prefix *subscriber);
-
 /* Hands the difference to the sink (which may be NULL). */
 void enf_quarantine_tell_ends(struct enf_quarantine_sink *sink, const struct enf_prefix *subscriber,
                               const struct enf_quarantine_ends *before,

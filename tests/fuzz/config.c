@@ -97,7 +97,7 @@ static void check_config(const struct enf_config *config)
     check_prefixes(config->quarantine.never.items, config->quarantine.never.len);
     expect(config->quarantine.duration_ms >= 1000 && config->quarantine.escalation_len <= ENF_ESCALATION_MAX);
     for (size_t i = 0; i < config->quarantine.escalation_len; i++)
-        expect(config->quarantine.escalation_ms[i] >= 1000);
+        expect(config->quarantine.escalation[i].duration_ms >= 1000);
     expect(config->antispoof == ENF_ANTISPOOF_OFF || config->interfaces.subscriber_len > 0);
     expect(config->control.socket[0] == '/' && strlen(config->control.socket) <= ENF_SOCKET_PATH_MAX);
     expect(config->state[0] == '/' && config->queue.count == 1 && config->max_subscribers > 0);

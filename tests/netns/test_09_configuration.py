@@ -57,8 +57,8 @@ BAD = {
                       ["1: state: expected an absolute path of at most 255 bytes, found var/lib"]),
     "subscriber cut in two": ("groups:\n- name: a\n  subscriber_prefix_v6: 56\n  prefixes: [\"2001:db8::/57\"]\n", [
         "4: groups[0].prefixes[0]: expected at most /56, the group's subscriber_prefix_v6, found 2001:db8::/57"]),
-    "not yet: level full": ("quarantine:\n  level: full\n",
-                            ["2: quarantine.level: not yet supported: full (today: smtp)"]),
+    "no such level": ("quarantine:\n  level: worse\n",
+                      ["2: quarantine.level: expected throttle, smtp or full, found worse"]),
     "canary too large": (GROUP + "  canary_percent: 101\n",
                          ["4: groups[0].canary_percent: expected a whole number from 0 to 100, found 101"]),
     "all at once": ("mode: off\nqueue:\n  first: 65536\nantispoof: loose\n", [
@@ -91,7 +91,7 @@ def test_good(gate, tmp_path):
     assert check(tmp_path / "missing.yaml").returncode == 1
 
 
-@pytest.mark.parametrize("name", ["no such mode", "broken yaml", "not yet: level full"])
+@pytest.mark.parametrize("name", ["no such mode", "broken yaml", "no such level"])
 @pytest.mark.parametrize("how", ["reload", "SIGHUP"])
 def test_bad_reload(gate, name, how):
     """The old configuration stays, an event and the exit code say so, with the very message."""

@@ -33,7 +33,7 @@ static struct enf_decision decide(const struct scope *scope, const struct accoun
         .duration_ms = config->quarantine.duration_ms,
         .escalation_len = config->quarantine.escalation_len,
     };
-    memcpy(settings.escalation_ms, config->quarantine.escalation_ms, sizeof(settings.escalation_ms));
+    memcpy(settings.escalation, config->quarantine.escalation, sizeof(settings.escalation));
     struct enf_decide_facts facts = {
         .now_ms = account->first.time_ms,
         .policy = group ? group->policy : ENF_POLICY_BLOCK,

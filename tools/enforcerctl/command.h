@@ -34,8 +34,9 @@ enum ctl_option {
     CTL_OPT_CONFIRM,
     CTL_OPT_XARF,
     CTL_OPT_ARF,
+    CTL_OPT_RELEASE,
 };
-#define CTL_OPTION_COUNT 17
+#define CTL_OPTION_COUNT 18
 
 /* A command line that is read. */
 struct ctl {
@@ -80,3 +81,4 @@ int ctl_audit(const struct ctl *ctl);
 int ctl_governor(const struct ctl *ctl);
 int ctl_report(const struct ctl *ctl);
 int ctl_report_abuse(const struct ctl *ctl);
+int ctl_portal(const struct ctl *ctl);

@@ -76,6 +76,10 @@ const struct ctl_command ctl_commands[] = {
      BIT(LIMIT) | BIT(XARF) | BIT(ARF), 1, 2, ctl_report},
     {"governor", "reset", "let automatic quarantine go on after the governor stopped it", NULL, 0, 1, 1,
      ctl_governor},
+    {"portal", "ADDR [--release]", "what a subscriber is told about itself",
+     "With --json: the answer of the captive portal API (RFC 8908), and in `enforcer` what a page needs\n"
+     "besides. --release is the subscriber's own release, of which quarantine.self_release says how many.",
+     BIT(RELEASE), 1, 1, ctl_portal},
     {0},
 };
 

@@ -31,6 +31,7 @@ static const struct {
     [CTL_OPT_CONFIRM] = {"--confirm", "DUR", "go back after so long, unless it is confirmed"},
     [CTL_OPT_XARF] = {"--xarf", NULL, "as XARF 4, JSON"},
     [CTL_OPT_ARF] = {"--arf", NULL, "as ARF (RFC 5965), a mail"},
+    [CTL_OPT_RELEASE] = {"--release", NULL, "as the subscriber itself would, as often as it may"},
 };
 _Static_assert(ARRAY_LEN(options) == CTL_OPTION_COUNT, "every option has a row");
 

@@ -54,6 +54,9 @@ static void print_head(const struct ctl *ctl, const json_t *status)
              time_near_at(ctl, status, "confirm.until", buf), text_at(status, "confirm.actor"));
     if (true_at(status, "confirm.unconfirmed"))
         line(ctl, PRINT_YELLOW, "not in force", "what the file holds: nobody confirmed it (reload takes it)");
+    for (size_t i = 0; i < json_array_size(json_at(status, "warnings")); i++)
+        line(ctl, PRINT_YELLOW, "warning", "%s",
+             json_string_value(json_array_get(json_at(status, "warnings"), i)));
 }
 
 static void print_coverage(const struct ctl *ctl, const json_t *status)

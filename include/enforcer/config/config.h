@@ -6,6 +6,7 @@
 #include "enforcer/core/addr.h"
 #include "enforcer/core/event.h"
 #include "enforcer/core/rangemap.h"
+#include "enforcer/policy/decide.h"
 #include "enforcer/policy/group.h"
 
 #include <stdbool.h>
@@ -23,7 +24,10 @@
 #define ENF_TRAPS_MAX              65536 /* of one list */
 #define ENF_PRINCIPALS_MAX         256
 #define ENF_ESCALATION_MAX         16
-#define ENF_WORKERS_MAX            16 /* bound of queue.count */
+#define ENF_GARDEN_PREFIXES_MAX    4096 /* of quarantine.portal, of lifeline, of resolvers */
+#define ENF_REDIRECT_PORTS_MAX     8
+#define ENF_URL_LEN                256 /* bytes with the zero */
+#define ENF_WORKERS_MAX            16  /* bound of queue.count */
 #define ENF_EVENT_SINKS_MAX        16
 #define ENF_HOOKS_MAX              16
 #define ENF_HOOK_WORDS_MAX         16       /* the program and its arguments */
@@ -42,6 +46,13 @@ enum enf_antispoof {
     ENF_ANTISPOOF_OFF,
     ENF_ANTISPOOF_GROUPS,
     ENF_ANTISPOOF_STRICT,
+};
+
+/* What becomes of the web traffic of who is at level full. */
+enum enf_redirect {
+    ENF_REDIRECT_NONE,   /* refused like all else */
+    ENF_REDIRECT_DNAT,   /* to the portal; switches connection tracking on */
+    ENF_REDIRECT_TPROXY, /* to a web server on this router */
 };
 
 enum enf_fail {
@@ -153,7 +164,7 @@ struct enf_config {
         bool automatic;
         enum enf_level level;
         uint64_t duration_ms;
-        uint64_t escalation_ms[ENF_ESCALATION_MAX];
+        struct enf_decide_step escalation[ENF_ESCALATION_MAX];
         size_t escalation_len;
         uint64_t memory_ms;
         size_t max_entries;
@@ -162,6 +173,26 @@ struct enf_config {
             uint64_t per_ms;
         } governor;
         struct enf_prefix_list never;
+        struct {
+            uint32_t connections;
+            uint64_t per_ms;
+        } throttle;
+        struct enf_prefix_list portal;    /* level full: what stays reachable */
+        struct enf_prefix_list lifeline;  /* the same, never redirected */
+        struct enf_prefix_list resolvers; /* for DNS; empty: any */
+        enum enf_redirect redirect;
+        uint16_t redirect_ports[ENF_REDIRECT_PORTS_MAX];
+        size_t redirect_ports_len;
+        struct {
+            uint16_t port; /* 0: not given */
+            uint32_t mark;
+        } tproxy;
+        char portal_url[ENF_URL_LEN]; /* "" where none is given */
+        char venue_info_url[ENF_URL_LEN];
+        struct {
+            uint32_t times; /* 0: nobody releases himself */
+            uint64_t per_ms;
+        } self_release;
     } quarantine;
     struct {
         bool drop_source_port_25;
@@ -180,6 +211,8 @@ struct enf_config {
         size_t admins_len;
         struct enf_principal *viewers;
         size_t viewers_len;
+        struct enf_principal *portal; /* may ask for one address and release it, nothing else */
+        size_t portal_len;
     } control;
     struct enf_event_sink *events;
     size_t events_len;

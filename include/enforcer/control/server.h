@@ -5,7 +5,7 @@
  *
  * The socket has mode 0666: whoever can reach its folder may connect, and the uid and groups of the peer
  * (SO_PEERCRED, SO_PEERGROUPS and the account database) decide at once what it may do. root is no exception:
- * it may what the lists say. A caller in neither list gets an error and is closed. */
+ * it may what the lists say. A caller in none of them gets an error and is closed. */
 #pragma once
 
 #include "enforcer/control/error.h"
@@ -36,6 +36,7 @@ struct enf_control_caller {
     char actor[ENF_ACTOR_LEN];         /* "user:NAME", or "user:UID" for a uid without a name */
     bool admin;                        /* may call methods that change */
     bool viewer;                       /* may call the others; admins may as well */
+    bool portal;                       /* may call those of the portal, and nothing else */
     struct enf_control_client *client; /* for control/ itself */
 };
 
@@ -48,7 +49,8 @@ struct enf_control_method {
     const char *name;
     bool changes; /* only for admins */
     enf_control_handler handler;
-    bool slow; /* takes long: one at a time of all clients, and for half of the thread's time at most */
+    bool slow;   /* takes long: one at a time of all clients, and for half of the thread's time at most */
+    bool portal; /* also for the portal */
 };
 
 /* One event of the stream: text is its JSON object (a newline at the end is allowed), valid until the next
@@ -90,6 +92,8 @@ struct enf_control_access {
     size_t admins_len;
     const struct enf_control_principal *viewers;
     size_t viewers_len;
+    const struct enf_control_principal *portal;
+    size_t portal_len;
 };
 
 /* methods, hooks and ctx must outlive the server; the rest is copied. */

@@ -20,17 +20,27 @@ void enf_kernel_close(struct enf_kernel **kernel);
 /* The number of its socket, by which notifications name who made a change. */
 uint32_t enf_kernel_port(const struct enf_kernel *kernel);
 
+/* Which sets: what the rules do to those who are in them. Somebody may be in several. */
+enum enf_kernel_tier {
+    ENF_KERNEL_TIER_SMTP,     /* quarantine4 and so on: TCP/25 is refused */
+    ENF_KERNEL_TIER_THROTTLE, /* throttle4 …: a few new connections to TCP/25 pass */
+    ENF_KERNEL_TIER_FULL,     /* full4 …: everything but the portal is refused */
+};
+#define ENF_KERNEL_TIER_COUNT 3
+
 /* What one single subscriber's element shall be. */
 struct enf_kernel_single {
     struct enf_prefix subscriber; /* the address is the key; an IPv6 one is masked already */
+    enum enf_kernel_tier tier;
     bool remove;
     uint64_t timeout_ms; /* rest from now, 0: over at once; ENF_FOREVER: none */
 };
 
-/* Adds, replaces and removes elements of quarantine4 and quarantine6, all or nothing, in one transaction.
- * Sets the remaining time also where the element exists (kernels before about 6.12 ignore a second add), and
- * removing one that is absent is no error. Where a subscriber stands twice, the last word counts. Up to a few
- * thousand at a time: see ENF_KERNEL_CHUNK. */
+/* Adds, replaces and removes elements of the hash sets, all or nothing, in one transaction. Sets the
+ * remaining time also where the element exists (kernels before about 6.12 ignore a second add), and removing
+ * one that is absent is no error. Where a subscriber stands twice in a tier, the last word counts. A packet
+ * that looks into two sets may see the one as it was before and the other as it is after: who changes tiers
+ * is added in one call and removed in a later one. Up to a few thousand at a time: see ENF_KERNEL_CHUNK. */
 #define ENF_KERNEL_CHUNK 1000
 int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len);
 
@@ -45,11 +55,17 @@ struct enf_kernel_net {
     uint64_t timeout_ms; /* ENF_FOREVER: none; ignored for relays */
 };
 
-/* Replaces all of quarantine_nets4 or _nets6. Ranges are disjoint, of that family, ascending. No packet of an
- * address that was in it and stays in it passes meanwhile (by way of quarantine_moving4 and _moving6). */
+struct enf_kernel_nets {
+    const struct enf_kernel_net *items;
+    size_t len;
+};
+
+/* Replaces all of quarantine_nets4, throttle_nets4 and full_nets4, or those of IPv6; nets has an item a tier.
+ * Ranges are disjoint, of that family, ascending. An address that was in one of them and shall be in any is
+ * in one of them at each moment (by way of quarantine_moving4 and the like). */
 int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
-                            const struct enf_kernel_net *nets, size_t len);
-/* The same for relays4 or relays6. */
+                            const struct enf_kernel_nets nets[ENF_KERNEL_TIER_COUNT]);
+/* Replaces relays4 or relays6. */
 int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family,
                               const struct enf_kernel_net *nets, size_t len);
 /* The interfaces on which the meter must not quarantine. */
@@ -73,9 +89,20 @@ enum enf_kernel_set {
     ENF_KERNEL_SERVED6,
     ENF_KERNEL_RELAY_USED4,
     ENF_KERNEL_RELAY_USED6,
+    ENF_KERNEL_THROTTLE4,
+    ENF_KERNEL_THROTTLE6,
+    ENF_KERNEL_THROTTLE_NETS4,
+    ENF_KERNEL_THROTTLE_NETS6,
+    ENF_KERNEL_FULL4,
+    ENF_KERNEL_FULL6,
+    ENF_KERNEL_FULL_NETS4,
+    ENF_KERNEL_FULL_NETS6,
 };
-#define ENF_KERNEL_SET_COUNT 10
+#define ENF_KERNEL_SET_COUNT 18
 const char *enf_kernel_set_name(enum enf_kernel_set set);
+/* The hash set, or the set of ranges, of a tier. */
+enum enf_kernel_set enf_kernel_tier_singles(enum enf_kernel_tier tier, enum enf_family family);
+enum enf_kernel_set enf_kernel_tier_nets(enum enf_kernel_tier tier, enum enf_family family);
 
 /* Reads a set as the kernel has it: one call of fn for an element or range, ascending; expires_ms is what was
  * left when this function was called (ENF_FOREVER: no timeout). A non-zero answer of fn stops and is
@@ -92,15 +119,15 @@ typedef int (*enf_kernel_element_fn)(void *ctx, const struct enf_range *range, u
 int enf_kernel_read_set(struct enf_kernel *kernel, enum enf_kernel_set set, enf_kernel_element_fn fn,
                         void *ctx);
 
-/* Whether neither quarantine4 nor quarantine6 holds anything: at most the beginning of each is read, however
+/* Whether none of the tiers' hash sets holds anything: at most the beginning of each is read, however
  * large it is. Uses a socket of its own. 0 or -errno. */
 int enf_kernel_singles_empty(bool *out);
 
-/* What is left of single subscribers in quarantine4 and quarantine6, asked for one by one (5 us each): exact
+/* What is left of single subscribers in the hash sets of a tier, asked for one by one (5 us each): exact
  * whatever else changes. left_ms has len places: 0 for one that is not there, ENF_FOREVER for no
  * timeout. On failure some may be written. */
-int enf_kernel_singles_left(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len,
-                            uint64_t *left_ms);
+int enf_kernel_singles_left(struct enf_kernel *kernel, enum enf_kernel_tier tier,
+                            const struct enf_prefix *subscribers, size_t len, uint64_t *left_ms);
 
 /* Reads all named counters of the table. */
 typedef void (*enf_kernel_counter_fn)(void *ctx, const char *name, uint64_t packets, uint64_t bytes);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "enforcer/core/addr.h"
+#include "enforcer/kernel/kernel.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,18 +18,24 @@
 #define ENF_NOTIFY_PORTS_MAX 64   /* sockets of our own */
 #define ENF_NOTIFY_ADDED_MAX 1024 /* strange elements known by name; beyond it only that there were some */
 
+/* An element that appeared in one of the hash sets. */
+struct enf_notify_element {
+    enum enf_kernel_tier tier;
+    struct enf_addr addr;
+};
+
 /* What others did since it was last cleared. */
 struct enf_notify_news {
     uint64_t transactions; /* of others, that touched our table */
     bool overrun;          /* messages were lost: everything may have changed */
     bool table_deleted;
-    bool rules;                                  /* chains, rules, sets as such, counters */
-    bool elements;                               /* of any set */
-    size_t elements_added;                       /* to quarantine4 and quarantine6 */
-    size_t elements_removed;                     /* from them */
-    struct enf_addr added[ENF_NOTIFY_ADDED_MAX]; /* the first of them */
-    uint32_t pid;                                /* of the latest such transaction; 0: not told */
-    char name[ENF_NOTIFY_NAME_LEN];              /* its process; printable */
+    bool rules;                                            /* chains, rules, sets as such, counters */
+    bool elements;                                         /* of any set */
+    size_t elements_added;                                 /* to the hash sets of the tiers */
+    size_t elements_removed;                               /* from them */
+    struct enf_notify_element added[ENF_NOTIFY_ADDED_MAX]; /* the first of them */
+    uint32_t pid;                                          /* of the latest such transaction; 0: not told */
+    char name[ENF_NOTIFY_NAME_LEN];                        /* its process; printable */
 };
 
 struct enf_notify;

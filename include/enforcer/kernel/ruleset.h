@@ -23,6 +23,13 @@ enum enf_ruleset_antispoof {
     ENF_RULESET_ANTISPOOF_STRICT,
 };
 
+/* What becomes of the web traffic of who is at level full. */
+enum enf_ruleset_redirect {
+    ENF_RULESET_REDIRECT_NONE,
+    ENF_RULESET_REDIRECT_DNAT,   /* to the first address of the portal of each family */
+    ENF_RULESET_REDIRECT_TPROXY, /* to a port of this machine, with a mark that the operator routes by */
+};
+
 struct enf_ruleset_relay {
     struct enf_prefix prefix;
     const char *interface; /* "" or NULL: none */
@@ -73,6 +80,22 @@ struct enf_ruleset_spec {
     uint16_t queue;   /* the first worker's; the others follow */
     uint16_t workers; /* 0 or 1: one; up to ENF_RULESET_WORKERS_MAX */
     bool fail_open;
+    uint32_t throttle_connections; /* level throttle: so many (0: one) … */
+    uint64_t throttle_per_ms;      /* … in that time */
+    bool garden;                   /* somebody is at level full; not under observe */
+    bool garden_nets;              /* a prefix is */
+    const struct enf_prefix *portal;
+    size_t portal_len;
+    const struct enf_prefix *lifeline;
+    size_t lifeline_len;
+    const struct enf_prefix *resolvers; /* none: every one may be asked */
+    size_t resolvers_len;
+    enum enf_ruleset_redirect redirect; /* while garden is set */
+    const uint16_t *redirect_ports;
+    size_t redirect_ports_len;
+    uint16_t tproxy_port;
+    uint32_t tproxy_mark;
+    bool meter_throttles;         /* what the meter catches is at level throttle, else smtp */
     bool automatic;               /* the meter may quarantine */
     uint64_t meter_quarantine_ms; /* for how long, until the daemon says otherwise */
     uint64_t meter_window_ms;     /* longest window that a bucket stands for */

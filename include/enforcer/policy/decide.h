@@ -48,7 +48,10 @@ struct enf_decide_facts {
 struct enf_decide_settings {
     enum enf_level level;
     uint64_t duration_ms; /* used where there are no escalation steps */
-    uint64_t escalation_ms[ENF_DECIDE_STEPS_MAX];
+    struct enf_decide_step {
+        uint64_t duration_ms;
+        enum enf_level level; /* NONE: that of the settings */
+    } escalation[ENF_DECIDE_STEPS_MAX];
     size_t escalation_len;
 };
 
@@ -66,6 +69,8 @@ struct enf_decision enf_decide(const struct enf_decide_facts *facts,
 
 /* How long the nth conviction (1 is the first) keeps a subscriber in quarantine; the last step repeats. */
 uint64_t enf_decide_duration(const struct enf_decide_settings *settings, uint32_t convictions);
+/* At which level it is kept for that long. */
+enum enf_level enf_decide_level(const struct enf_decide_settings *settings, uint32_t convictions);
 
 /* Whether any address of prefix is in the map, as in `never: [192.0.2.0/24]`: an IPv6 subscriber of which one
  * address is exempt is exempt. O(log n). */

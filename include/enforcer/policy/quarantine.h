@@ -107,6 +107,17 @@ uint64_t enf_quarantine_next_expiry(const struct enf_quarantine_table *table);
 bool enf_quarantine_find(const struct enf_quarantine_table *table, const struct enf_prefix *prefix,
                          struct enf_quarantine *out);
 
+/* Latest end by level of a single subscriber's own entries, 0 where it has none: what the kernel's elements
+ * must say. O(log n). */
+struct enf_quarantine_ends {
+    uint64_t until_ms[ENF_LEVEL_COUNT];
+};
+struct enf_quarantine_ends enf_quarantine_ends(const struct enf_quarantine_table *table,
+                                               const struct enf_prefix *subscriber);
+
+/* Entries by hand of a prefix (net) of that level. O(1). */
+size_t enf_quarantine_count_level_nets(const struct enf_quarantine_table *table, enum enf_level level);
+
 /* Called with an entry; a non-zero answer ends the walk and is returned by it. */
 typedef int (*enf_quarantine_fn)(void *ctx, const struct enf_quarantine *entry);
 
@@ -138,11 +149,13 @@ struct enf_quarantine_ranges {
     size_t len;
 };
 
-/* Flattens the nets of one family whose level is at_least or stronger (ENF_LEVEL_NONE: all). Neighbours with
- * equal level and end are fused; no address is in a range that no such entry covers. With one call a level,
- * each set of the kernel gets its own ends, right even while nobody is there to expire them. Expire first:
+/* Flattens the nets of one family whose level is at_least or stronger, and at_most or weaker (ENF_LEVEL_NONE,
+ * ENF_LEVEL_FULL: all). Neighbours with equal level and end are fused; no address is in a range that no such
+ * entry covers. With one call a set of the kernel, each set gets its own ends, right even while nobody is
+ * there to expire them. Expire first:
  * ends are not compared with any clock. O(n). 0 with *out the caller's (enf_quarantine_ranges_clear);
  * -ENOMEM, untouched. */
 int enf_quarantine_nets_flatten(const struct enf_quarantine_table *table, enum enf_family family,
-                                enum enf_level at_least, struct enf_quarantine_ranges *out);
+                                enum enf_level at_least, enum enf_level at_most,
+                                struct enf_quarantine_ranges *out);
 void enf_quarantine_ranges_clear(struct enf_quarantine_ranges *ranges);

@@ -263,16 +263,32 @@ static const struct row replies_rows[] = {
 };
 
 static const struct row later_rows[] = {
-    {"levels", "quarantine: {level: full}\n", "1: quarantine.level: not yet supported: full (today: smtp)\n"},
-    {"level throttle", "quarantine: {level: throttle, throttle: {connections: 2, per: 1m}}\n",
-     "1: quarantine.level: not yet supported: throttle (today: smtp)\n"
-     "1: quarantine.throttle: not yet supported: level throttle (today: null)\n"},
+    {"throttle without a time", "quarantine: {throttle: {connections: 0}}\n",
+     "1: quarantine.throttle.connections: expected a whole number from 1 to 1000, found 0\n"
+     "1: quarantine.throttle.per: expected a duration, found no such key\n"},
     {"level that nobody knows", "quarantine: {level: none}\n",
-     "1: quarantine.level: expected smtp, found none\n"},
-    {"portal", "quarantine: {portal: [192.0.2.1]}\n",
-     "1: quarantine.portal: not yet supported: level full and its portal (today: [])\n"},
-    {"steps with levels", "quarantine:\n  escalation:\n  - 1h\n  - {level: throttle, for: 1h}\n",
-     "4: quarantine.escalation[1]: not yet supported: a step with a level (today: a duration)\n"},
+     "1: quarantine.level: expected throttle, smtp or full, found none\n"},
+    {"portal without addresses to redirect to", "quarantine: {portal: [192.0.2.0/28], redirect: dnat}\n",
+     "1: quarantine.redirect: expected none, or an address (no prefix) in quarantine.portal to redirect to, "
+     "found dnat without one\n"},
+    {"tproxy without a port", "quarantine: {redirect: tproxy}\n",
+     "1: quarantine.redirect: expected none or dnat, or quarantine.tproxy to be given, found tproxy without "
+     "it\n"},
+    {"ports to redirect", "quarantine: {redirect_ports: [0, 65536, 80]}\n",
+     "1: quarantine.redirect_ports[0]: expected a whole number from 1 to 65535, found 0\n"
+     "1: quarantine.redirect_ports[1]: expected a whole number from 1 to 65535, found 65536\n"},
+    {"portal without TLS", "quarantine: {portal_url: 'http://portal.example.net/'}\n",
+     "1: quarantine.portal_url: expected a URL that begins with https://, of at most 255 bytes, found "
+     "\"http://portal.example.net/\"\n"},
+    {"a URL that ends a string", "quarantine: {venue_info_url: 'https://a/\"'}\n",
+     "1: quarantine.venue_info_url: expected a URL that begins with https://, of at most 255 bytes, found "
+     "\"https://a/\"\"\n"},
+    {"steps with levels",
+     "quarantine:\n  escalation:\n  - 1h\n  - {level: worse, for: 0s}\n  - {level: full}\n",
+     "4: quarantine.escalation[1].level: expected throttle, smtp or full, found worse\n"
+     "4: quarantine.escalation[1].for: expected a duration from 1s to 3650d, like 30s, 10m, 1h or 7d, found "
+     "0s\n"
+     "5: quarantine.escalation[2].for: expected a duration, found no such key\n"},
     {"expiry", "relays: [{addresses: [192.0.2.1], expires: 2027-02-30}]\n",
      "1: relays[0].expires: expected a date like 2027-01-31, or a time like 2027-01-31T12:00:00Z, found "
      "2027-02-30\n"},
@@ -462,10 +478,10 @@ static const struct row together_rows[] = {
      "6: groups[1].prefixes[0]: expected each prefix once, found 10.0.0.0/8, which is also "
      "groups[0].prefixes[0]\n"
      "7: groups[1].policy: expected block, inspect or observe, found reject\n"
-     "8: quarantine.level: not yet supported: full (today: smtp)\n"
      "8: quarantine.memroy: expected the key automatic, level, duration, escalation, memory, max_entries, "
      "governor, "
-     "never, throttle or portal, found an unknown one\n"
+     "never, throttle, portal, lifeline, resolvers, redirect, redirect_ports, tproxy, portal_url, "
+     "venue_info_url or self_release, found an unknown one\n"
      "10: relays[0].interface: expected the interface the relay is on, found no such key: 10.1.1.1 overlaps "
      "groups[1].prefixes[0], so the relay's address could otherwise come in by a subscriber interface\n"
      "11: antispoof: expected off, or interfaces.subscriber to be given, found strict without it\n"

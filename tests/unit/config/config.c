@@ -102,7 +102,10 @@ static void test_defaults(void **state)
     assert_int_equal(config->quarantine.level, ENF_LEVEL_SMTP);
     assert_int_equal(config->quarantine.duration_ms, HOUR);
     assert_int_equal(config->quarantine.escalation_len, 4);
-    assert_memory_equal(config->quarantine.escalation_ms, steps, sizeof(steps));
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(config->quarantine.escalation[i].duration_ms, steps[i]);
+        assert_int_equal(config->quarantine.escalation[i].level, ENF_LEVEL_NONE);
+    }
     assert_int_equal(config->quarantine.memory_ms, 30 * DAY);
     assert_int_equal(config->quarantine.max_entries, 1000000);
     assert_int_equal(config->quarantine.governor.convictions, 50);
@@ -296,9 +299,9 @@ static void test_escalation(void **state)
 
         assert_int_equal(config->quarantine.duration_ms, rows[i].duration_ms);
         assert_int_equal(config->quarantine.escalation_len, rows[i].len);
-        assert_int_equal(config->quarantine.escalation_ms[0], rows[i].first_ms);
+        assert_int_equal(config->quarantine.escalation[0].duration_ms, rows[i].first_ms);
         for (size_t j = rows[i].len; j < ENF_ESCALATION_MAX; j++)
-            assert_int_equal(config->quarantine.escalation_ms[j], 0);
+            assert_int_equal(config->quarantine.escalation[j].duration_ms, 0);
         enf_config_free(&config);
     }
 }

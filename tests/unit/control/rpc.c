@@ -103,13 +103,19 @@ static void deny(void *ctx, const struct enf_control_caller *caller, const char 
 {
     (void)ctx;
     assert_string_equal(caller->actor, "user:eve");
-    assert_string_equal(method, "change");
+    assert_true(strcmp(method, "echo") == 0 || strcmp(method, "change") == 0 || strcmp(method, "leave") == 0);
     denials++;
 }
 
 static const struct enf_control_method methods[] = {
-    {"echo", false, echo},          {"change", true, echo},           {"refuse", false, refuse},
-    {"plain", false, fail_plainly}, {"forget", false, forget_result}, {"long", false, answer_long},
+    {"echo", false, echo},
+    {"change", true, echo},
+    {"refuse", false, refuse},
+    {"plain", false, fail_plainly},
+    {"forget", false, forget_result},
+    {"long", false, answer_long},
+    {"own", false, echo, .portal = true},
+    {"leave", true, echo, .portal = true},
 };
 static const struct enf_rpc rpc = {methods, ARRAY_LEN(methods), NULL, deny};
 static const struct enf_control_caller admin = {.actor = "user:root", .admin = true};
@@ -277,6 +283,29 @@ static void test_roles(void **state)
     assert_int_equal(denials, 2);
 }
 
+/* The portal has its own methods and no others; those that change are not for viewers. */
+static void test_portal_role(void **state)
+{
+    static const struct enf_control_caller portal = {.actor = "user:eve", .portal = true};
+    static const struct {
+        const struct enf_control_caller *caller;
+        const char *method;
+        bool may;
+    } rows[] = {{&portal, "own", true},     {&portal, "leave", true}, {&portal, "echo", false},
+                {&portal, "change", false}, {&viewer, "own", true},   {&viewer, "leave", false},
+                {&admin, "own", true},      {&admin, "leave", true}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char line[100];
+        snprintf(line, sizeof line, "{" RPC ",\"id\":1,\"method\":\"%s\"}", rows[i].method);
+        json_t *json = ask(rows[i].caller, line, strlen(line));
+        if ((json_object_get(json, "result") != NULL) != rows[i].may)
+            fail_msg("%s calls %s", rows[i].caller->actor, rows[i].method);
+        json_decref(json);
+    }
+}
+
 static void test_error_with_data(void **state)
 {
     static const char line[] = "{" RPC ",\"id\":1,\"method\":\"refuse\"}";
@@ -328,10 +357,11 @@ static void test_deep_nesting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_no_answer),
-        cmocka_unit_test(test_done_is_told), cmocka_unit_test(test_zero_byte),
-        cmocka_unit_test(test_roles),        cmocka_unit_test(test_error_with_data),
-        cmocka_unit_test(test_answer_limit), cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_bad_requests),    cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_done_is_told),    cmocka_unit_test(test_zero_byte),
+        cmocka_unit_test(test_roles),           cmocka_unit_test(test_portal_role),
+        cmocka_unit_test(test_error_with_data), cmocka_unit_test(test_answer_limit),
+        cmocka_unit_test(test_deep_nesting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

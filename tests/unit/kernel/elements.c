@@ -281,8 +281,8 @@ static void check_replace(struct kernel_bed *k, replace_fn replace, enum enf_ker
 
 static void test_nets(void **state)
 {
-    check_replace(bed_of(state), enf_kernel_nets_replace, ENF_KERNEL_QUARANTINE_NETS4,
-                  ENF_KERNEL_QUARANTINE_NETS6, true);
+    check_replace(bed_of(state), bed_smtp_nets, ENF_KERNEL_QUARANTINE_NETS4, ENF_KERNEL_QUARANTINE_NETS6,
+                  true);
 }
 
 static void test_relays(void **state)
@@ -298,11 +298,11 @@ static void test_overlap_changes_nothing(void **state)
     struct enf_kernel_net bad[] = {{range_of("10.0.0.0-10.0.0.255"), HOUR},
                                    {range_of("10.0.0.128-10.0.1.255"), HOUR}};
 
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, good, 1), 0);
-    assert_true(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, bad, 2) < 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, good, 1), 0);
+    assert_true(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, bad, 2) < 0);
     assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE_NETS4), 1);
     about(bed_left(k, ENF_KERNEL_QUARANTINE_NETS4, "192.0.2.7"), HOUR);
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, good, 1), 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, good, 1), 0);
 }
 
 static void test_nets_nothing_left(void **state)
@@ -311,7 +311,7 @@ static void test_nets_nothing_left(void **state)
     struct enf_kernel_net over[] = {{range_of("192.0.2.0-192.0.2.255"), 0},
                                     {range_of("198.51.100.0-198.51.100.255"), ENF_FOREVER - 1}};
 
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, over, 2), 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, over, 2), 0);
     assert_true(bed_left(k, ENF_KERNEL_QUARANTINE_NETS4, "192.0.2.7") < MINUTE);
     assert_true(bed_left(k, ENF_KERNEL_QUARANTINE_NETS4, "198.51.100.7") > ENF_DURATION_MAX);
 }
@@ -335,7 +335,7 @@ static void test_many_nets(void **state)
         nets[i].timeout_ms = i % 3 ? HOUR : ENF_FOREVER;
     }
     for (int round = 0; round < 2; round++) {
-        assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, nets, MANY), 0);
+        assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, nets, MANY), 0);
         struct bed_elements all = bed_read(k, ENF_KERNEL_QUARANTINE_NETS4);
         assert_int_equal(all.len, MANY);
         for (uint32_t i = 0; i < MANY; i++) {
@@ -344,7 +344,7 @@ static void test_many_nets(void **state)
         }
         free(all.items);
     }
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, NULL, 0), 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, NULL, 0), 0);
     assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE_NETS4), 0);
     free(nets);
 }
@@ -360,7 +360,7 @@ static void test_expiry_of_a_neighbour(void **state)
                                     {range_of("10.0.6.0-10.0.6.255"), HOUR}};
     struct timespec wait = {.tv_nsec = 200000000};
 
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, nets, 5), 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, nets, 5), 0);
     nanosleep(&wait, NULL);
     struct bed_elements all = bed_read(k, ENF_KERNEL_QUARANTINE_NETS4);
     assert_int_equal(all.len, 3);
@@ -392,7 +392,7 @@ static void test_stop_reading(void **state)
     assert_int_equal(enf_kernel_read_set(k->kernel, ENF_KERNEL_QUARANTINE4, stop_at_second, &count), 42);
     assert_int_equal(count, 2);
     assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE4), 5 * ENF_KERNEL_CHUNK);
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, nets, 3), 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, nets, 3), 0);
     count = 0;
     assert_int_equal(enf_kernel_read_set(k->kernel, ENF_KERNEL_QUARANTINE_NETS4, stop_at_second, &count), 42);
     assert_int_equal(count, 2);
@@ -446,7 +446,7 @@ static void test_read_while_changed(void **state)
         /* Asked for one by one they are there, always. */
         struct enf_prefix some[] = {numbered(ENF_FAMILY_V6, (uint32_t)i), numbered(ENF_FAMILY_V6, MANY)};
         uint64_t left[2];
-        assert_int_equal(enf_kernel_singles_left(k->kernel, some, 2, left), 0);
+        assert_int_equal(enf_kernel_singles_left(k->kernel, ENF_KERNEL_TIER_SMTP, some, 2, left), 0);
         about(left[0], HOUR);
         assert_int_equal(left[1], 0);
     }
@@ -466,13 +466,13 @@ static void test_left(void **state)
     uint64_t left[5];
 
     assert_int_equal(enf_kernel_singles(k->kernel, singles, 3), 0);
-    assert_int_equal(enf_kernel_singles_left(k->kernel, asked, 5, left), 0);
+    assert_int_equal(enf_kernel_singles_left(k->kernel, ENF_KERNEL_TIER_SMTP, asked, 5, left), 0);
     about(left[0], HOUR);
     assert_int_equal(left[1], 0);
     about(left[2], ENF_FOREVER);
     about(left[3], MINUTE);
     assert_int_equal(left[4], 0);
-    assert_int_equal(enf_kernel_singles_left(k->kernel, NULL, 0, NULL), 0);
+    assert_int_equal(enf_kernel_singles_left(k->kernel, ENF_KERNEL_TIER_SMTP, NULL, 0, NULL), 0);
 }
 
 static void test_governed(void **state)
@@ -543,8 +543,8 @@ static void test_table_missing(void **state)
                 0);
         assert_int_equal(put(k, single("100.64.0.7", HOUR)), -ENOENT);
         assert_int_equal(put(k, gone("2001:db8::/64")), -ENOENT);
-        assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, &net, 1), -ENOENT);
-        assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V6, NULL, 0), -ENOENT);
+        assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, &net, 1), -ENOENT);
+        assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V6, NULL, 0), -ENOENT);
         assert_int_equal(enf_kernel_relays_replace(k->kernel, ENF_FAMILY_V4, &net, 1), -ENOENT);
         assert_int_equal(enf_kernel_governed_replace(k->kernel, NULL, 0), -ENOENT);
         assert_int_equal(enf_kernel_meters_flush(k->kernel), -ENOENT);
@@ -553,7 +553,8 @@ static void test_table_missing(void **state)
             assert_int_equal(enf_kernel_read_set(k->kernel, (enum enf_kernel_set)set, bed_on_element, NULL),
                              -ENOENT);
         uint64_t left;
-        assert_int_equal(enf_kernel_singles_left(k->kernel, &subscriber, 1, &left), -ENOENT);
+        assert_int_equal(enf_kernel_singles_left(k->kernel, ENF_KERNEL_TIER_SMTP, &subscriber, 1, &left),
+                         -ENOENT);
         assert_int_equal(enf_kernel_read_counters(k->kernel, on_counter, &counters), -ENOENT);
         assert_int_equal(enf_kernel_rule_count(k->kernel, &rules), -ENOENT);
         assert_int_equal(enf_kernel_queue_install(k->kernel, 0, 1, false, &kind), -ENOENT);
@@ -584,16 +585,71 @@ static void test_set_missing(void **state)
     assert_int_equal(enf_kernel_singles(k->kernel, both, 2), 0);
 }
 
+/* The sets of the tiers are apart: the same subscriber in several, each with its own end. */
+static void test_tiers(void **state)
+{
+    struct kernel_bed *k = bed_of(state);
+    struct enf_kernel_single all[2 * ENF_KERNEL_TIER_COUNT];
+    static const char *const who[] = {"100.64.0.7", "2001:db8::/64"};
+
+    for (unsigned i = 0; i < 2 * ENF_KERNEL_TIER_COUNT; i++) {
+        all[i] = single(who[i % 2], (i / 2 + 1) * HOUR);
+        all[i].tier = i / 2;
+    }
+    assert_int_equal(enf_kernel_singles_fill(k->kernel, all, 2 * ENF_KERNEL_TIER_COUNT), 0);
+    for (unsigned i = 0; i < 2 * ENF_KERNEL_TIER_COUNT; i++) {
+        uint64_t left;
+        assert_int_equal(enf_kernel_singles_left(k->kernel, all[i].tier, &all[i].subscriber, 1, &left), 0);
+        about(left, all[i].timeout_ms);
+    }
+    all[0].timeout_ms = 5 * HOUR;
+    for (unsigned i = 1; i < 2 * ENF_KERNEL_TIER_COUNT; i++)
+        all[i].remove = i != 5;
+    assert_int_equal(enf_kernel_singles(k->kernel, all, 2 * ENF_KERNEL_TIER_COUNT), 0);
+    about(bed_left(k, ENF_KERNEL_QUARANTINE4, "100.64.0.7"), 5 * HOUR);
+    assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE6), 0);
+    assert_int_equal(bed_count(k, ENF_KERNEL_THROTTLE4) + bed_count(k, ENF_KERNEL_THROTTLE6), 0);
+    assert_int_equal(bed_count(k, ENF_KERNEL_FULL4), 0);
+    about(bed_left(k, ENF_KERNEL_FULL6, "2001:db8::"), 3 * HOUR);
+}
+
+static void test_tiers_of_nets(void **state)
+{
+    struct kernel_bed *k = bed_of(state);
+    struct enf_kernel_net nets[] = {{range_of("192.0.2.0-192.0.2.255"), HOUR},
+                                    {range_of("198.51.100.0-198.51.100.255"), 2 * HOUR}};
+    struct enf_kernel_nets all[ENF_KERNEL_TIER_COUNT] = {{nets, 2}, {nets, 1}, {nets + 1, 1}};
+
+    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, all), 0);
+    assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE_NETS4), 2);
+    about(bed_left(k, ENF_KERNEL_THROTTLE_NETS4, "192.0.2.7"), HOUR);
+    about(bed_left(k, ENF_KERNEL_FULL_NETS4, "198.51.100.7"), 2 * HOUR);
+    assert_int_equal(bed_nets(k->kernel, ENF_KERNEL_TIER_THROTTLE, ENF_FAMILY_V4, nets, 2), 0);
+    assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE_NETS4), 0);
+    assert_int_equal(bed_count(k, ENF_KERNEL_THROTTLE_NETS4), 2);
+    assert_int_equal(bed_count(k, ENF_KERNEL_FULL_NETS4), 0);
+}
+
 static void test_names(void **state)
 {
-    static const char *const names[] = {"quarantine4", "quarantine6", "quarantine_nets4", "quarantine_nets6",
-                                        "relays4",     "relays6",     "served4",          "served6",
-                                        "relay_used4", "relay_used6"};
+    static const char *const names[] = {
+        "quarantine4", "quarantine6", "quarantine_nets4", "quarantine_nets6", "relays4",
+        "relays6",     "served4",     "served6",          "relay_used4",      "relay_used6",
+        "throttle4",   "throttle6",   "throttle_nets4",   "throttle_nets6",   "full4",
+        "full6",       "full_nets4",  "full_nets6"};
+    static const char *const stems[ENF_KERNEL_TIER_COUNT] = {"quarantine", "throttle", "full"};
 
     (void)state;
     for (unsigned i = 0; i < ENF_KERNEL_SET_COUNT; i++)
         assert_string_equal(enf_kernel_set_name((enum enf_kernel_set)i), names[i]);
     assert_null(enf_kernel_set_name((enum enf_kernel_set)ENF_KERNEL_SET_COUNT));
+    for (unsigned i = 0; i < ENF_KERNEL_TIER_COUNT; i++) {
+        char singles[32], nets[32];
+        snprintf(singles, sizeof singles, "%s6", stems[i]);
+        snprintf(nets, sizeof nets, "%s_nets4", stems[i]);
+        assert_string_equal(enf_kernel_set_name(enf_kernel_tier_singles(i, ENF_FAMILY_V6)), singles);
+        assert_string_equal(enf_kernel_set_name(enf_kernel_tier_nets(i, ENF_FAMILY_V4)), nets);
+    }
     assert_string_equal(enf_kernel_queue_name(ENF_KERNEL_QUEUE_NATIVE), "native");
     assert_string_equal(enf_kernel_queue_name(ENF_KERNEL_QUEUE_XT), "xt");
 }
@@ -624,6 +680,8 @@ int main(void)
         TEST(test_meters),
         TEST(test_table_missing),
         TEST(test_set_missing),
+        TEST(test_tiers),
+        TEST(test_tiers_of_nets),
         cmocka_unit_test(test_names),
     };
 

@@ -42,6 +42,22 @@ static inline struct kernel_bed *bed_of(void **state)
     return k;
 }
 
+/* Replaces the prefixes of one tier, and empties the others. */
+static inline int bed_nets(struct enf_kernel *kernel, enum enf_kernel_tier tier, enum enf_family family,
+                           const struct enf_kernel_net *nets, size_t len)
+{
+    struct enf_kernel_nets all[ENF_KERNEL_TIER_COUNT] = {{0}};
+
+    all[tier] = (struct enf_kernel_nets){nets, len};
+    return enf_kernel_nets_replace(kernel, family, all);
+}
+
+static inline int bed_smtp_nets(struct enf_kernel *kernel, enum enf_family family,
+                                const struct enf_kernel_net *nets, size_t len)
+{
+    return bed_nets(kernel, ENF_KERNEL_TIER_SMTP, family, nets, len);
+}
+
 static inline char *bed_text(void (*make)(struct bed *bed))
 {
     struct bed bed;

@@ -56,7 +56,7 @@ static void test_others(void **state)
     assert_int_equal(news->transactions, 1);
     assert_true(news->elements && !news->rules && !news->table_deleted && !news->overrun);
     assert_int_equal(news->elements_added, 1);
-    assert_true(enf_addr_equal(&news->added[0], &addr));
+    assert_true(enf_addr_equal(&news->added[0].addr, &addr));
     assert_string_equal(news->name, "nft");
     assert_true(news->pid > 0);
     free(news);
@@ -161,7 +161,7 @@ static void test_many_elements(void **state)
     assert_int_equal(enf_kernel_singles(k->kernel, singles, len), 0);
     struct enf_notify_news *news = hear(notify);
     assert_true(news->elements_added >= len); /* NEW, DEL, NEW */
-    assert_true(enf_addr_equal(&news->added[ENF_NOTIFY_ADDED_MAX - 1],
+    assert_true(enf_addr_equal(&news->added[ENF_NOTIFY_ADDED_MAX - 1].addr,
                                &singles[ENF_NOTIFY_ADDED_MAX - 1].subscriber.addr));
     free(news);
     enf_notify_close(&notify);

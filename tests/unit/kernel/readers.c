@@ -307,12 +307,14 @@ static void test_meter(void **state)
     for (uint16_t i = 0; i < 5; i++)
         wire_send(&router->subscriber,
                   &(struct wire_packet){BLOCKED, (uint16_t)(3000 + i), REMOTE, 25, "S", 0});
-    assert_int_equal(enf_kernel_singles_left(router->kernel.kernel, &subscriber, 1, &left), 0);
+    assert_int_equal(
+        enf_kernel_singles_left(router->kernel.kernel, ENF_KERNEL_TIER_SMTP, &subscriber, 1, &left), 0);
     assert_int_equal(left, 0); /* at the limit */
     for (uint16_t i = 5; i < 10; i++)
         wire_send(&router->subscriber,
                   &(struct wire_packet){BLOCKED, (uint16_t)(3000 + i), REMOTE, 25, "S", 0});
-    assert_int_equal(enf_kernel_singles_left(router->kernel.kernel, &subscriber, 1, &left), 0);
+    assert_int_equal(
+        enf_kernel_singles_left(router->kernel.kernel, ENF_KERNEL_TIER_SMTP, &subscriber, 1, &left), 0);
     assert_true(left > HOUR - 60000 && left <= HOUR);
     while (readable(enf_log_fd(log)))
         assert_true(enf_log_read(log, on_log, &seen) >= 0);
@@ -328,7 +330,8 @@ static void test_meter(void **state)
     for (uint16_t i = 0; i < 5; i++)
         wire_send(&router->subscriber,
                   &(struct wire_packet){BLOCKED, (uint16_t)(3100 + i), REMOTE, 25, "S", 0});
-    assert_int_equal(enf_kernel_singles_left(router->kernel.kernel, &subscriber, 1, &left), 0);
+    assert_int_equal(
+        enf_kernel_singles_left(router->kernel.kernel, ENF_KERNEL_TIER_SMTP, &subscriber, 1, &left), 0);
     assert_int_equal(left, 0);
     enf_log_close(&log);
 }

@@ -78,7 +78,7 @@ static void put_some(struct kernel_bed *k)
     static const char *const governed[] = {"eth1"};
 
     assert_int_equal(enf_kernel_singles(k->kernel, &single, 1), 0);
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, &net, 1), 0);
+    assert_int_equal(bed_smtp_nets(k->kernel, ENF_FAMILY_V4, &net, 1), 0);
     assert_int_equal(enf_kernel_relays_replace(k->kernel, ENF_FAMILY_V4, &net, 1), 0);
     assert_int_equal(enf_kernel_governed_replace(k->kernel, governed, 1), 0);
     assert_int_equal(

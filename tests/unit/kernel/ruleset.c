@@ -47,6 +47,21 @@ static void make_asymmetric(struct bed *bed)
     bed_finish(bed);
 }
 
+static void make_garden(struct bed *bed)
+{
+    bed_full(bed);
+    bed_garden(bed, ENF_RULESET_REDIRECT_DNAT);
+}
+
+static void make_tproxy(struct bed *bed)
+{
+    bed_init(bed);
+    bed_groups(bed);
+    bed_garden(bed, ENF_RULESET_REDIRECT_TPROXY);
+    bed->spec.meter_throttles = true;
+    bed_finish(bed);
+}
+
 static void make_empty(struct bed *bed)
 {
     bed_init(bed);
@@ -90,6 +105,8 @@ static const struct {
     {"enforce", make_enforce},       /* all that can be configured */
     {"observe", make_observe},       /* the same under mode: observe */
     {"asymmetric", make_asymmetric}, /* stateless, no interfaces, fail: open, no meter */
+    {"garden", make_garden},         /* somebody is at level full, web traffic goes to the portal */
+    {"tproxy", make_tproxy},         /* the same to this machine; the meter throttles */
     {"empty", make_empty},           /* no groups, no relays, nothing */
     {"canary", make_canary},         /* shares of groups, two workers */
     {"canary-asymmetric", make_canary_asymmetric},

@@ -63,7 +63,36 @@ static inline void bed_init(struct bed *bed)
         .automatic = true,
         .meter_quarantine_ms = 3600000,
         .meter_window_ms = 60000,
+        .throttle_connections = 2,
+        .throttle_per_ms = 60000,
     };
+}
+
+/* Level full, with all that belongs to it, and somebody at it. */
+static inline void bed_garden(struct bed *bed, enum enf_ruleset_redirect redirect)
+{
+    static const uint16_t ports[] = {80, 8080};
+    static struct enf_prefix portal[2], lifeline[3], resolvers[1];
+
+    portal[0] = bed_prefix("203.0.113.81");
+    portal[1] = bed_prefix("2001:db8:f::81");
+    lifeline[0] = bed_prefix("198.51.100.64/26");
+    lifeline[1] = bed_prefix("198.51.100.80/28"); /* within the one before */
+    lifeline[2] = bed_prefix("2001:db8:f:1::/64");
+    resolvers[0] = bed_prefix("203.0.113.53");
+    bed->spec.garden = true;
+    bed->spec.garden_nets = redirect == ENF_RULESET_REDIRECT_DNAT;
+    bed->spec.portal = portal;
+    bed->spec.portal_len = 2;
+    bed->spec.lifeline = lifeline;
+    bed->spec.lifeline_len = 3;
+    bed->spec.resolvers = resolvers;
+    bed->spec.resolvers_len = 1;
+    bed->spec.redirect = redirect;
+    bed->spec.redirect_ports = ports;
+    bed->spec.redirect_ports_len = 2;
+    bed->spec.tproxy_port = 8080;
+    bed->spec.tproxy_mark = 0x100;
 }
 
 static inline void bed_relay(struct bed *bed, const char *prefix, const char *interface)

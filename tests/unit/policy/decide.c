@@ -195,7 +195,7 @@ static struct enf_decide_settings settings(enum enf_level level)
     return (struct enf_decide_settings){
         .level = level ? level : ENF_LEVEL_SMTP,
         .duration_ms = 2 * HOUR,
-        .escalation_ms = {HOUR, 6 * HOUR, 24 * HOUR, 168 * HOUR},
+        .escalation = {{HOUR}, {6 * HOUR}, {24 * HOUR}, {168 * HOUR}},
         .escalation_len = 4,
     };
 }
@@ -237,6 +237,31 @@ static void test_without_escalation(void **state)
     assert_true(enf_decide(&facts, &set).until_ms == NOW + HOUR);
 }
 
+/* Each step at its own level; what can be forged does not lead to full. */
+static void test_ladder(void **state)
+{
+    struct enf_decide_settings set = settings(ENF_LEVEL_SMTP);
+    static const enum enf_level wanted[] = {ENF_LEVEL_THROTTLE, ENF_LEVEL_SMTP, ENF_LEVEL_FULL,
+                                            ENF_LEVEL_FULL};
+
+    (void)state;
+    set.escalation[0].level = ENF_LEVEL_THROTTLE;
+    set.escalation[2].level = ENF_LEVEL_FULL;
+    set.escalation_len = 3;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct enf_decide_facts facts = {PLAIN, .convictions = i};
+        assert_int_equal(enf_decide(&facts, &set).level, wanted[i]);
+        assert_int_equal(enf_decide_level(&set, i + 1), wanted[i]);
+        facts.forgeable_only = true;
+        assert_true(enf_decide(&facts, &set).level <= ENF_LEVEL_SMTP);
+        /* At the level of the first step, by conviction: the next step is more, and is given. */
+        facts.quarantined.is = facts.quarantined.automatic = true;
+        facts.quarantined.level = ENF_LEVEL_THROTTLE;
+        facts.quarantined.until_ms = NOW + HOUR;
+        assert_int_equal(enf_decide(&facts, &set).kind, i ? ENF_DECISION_QUARANTINE : ENF_DECISION_ALREADY);
+    }
+}
+
 /* The longest words there are fit, and what was done is never what is cut. */
 static void test_long_words(void **state)
 {
@@ -248,7 +273,7 @@ static void test_long_words(void **state)
     memset(what, 'w', sizeof(what) - 1);
     what[sizeof(what) - 1] = '\0';
     facts.what = what;
-    set.escalation_ms[3] = 12345678901ULL;
+    set.escalation[3].duration_ms = 12345678901ULL;
     assert_non_null(strstr(enf_decide(&facts, &set).reason, "conviction)"));
     facts.governor_held = false;
     facts.automatic = false;
@@ -304,9 +329,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),       cmocka_unit_test(test_without_escalation),
-        cmocka_unit_test(test_long_words), cmocka_unit_test(test_touches),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_without_escalation),
+        cmocka_unit_test(test_ladder),  cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_touches), cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

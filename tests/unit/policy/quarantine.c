@@ -142,12 +142,43 @@ static void test_cap_is_all_or_nothing(void **state)
     assert_int_equal(add(bed, entry("192.0.2.2", ENF_LEVEL_SMTP, 9), ENF_QUARANTINE_EXTEND), -ENOSPC);
 }
 
+/* What the garden asks: how many are at a level, whatever becomes of them. */
+static void test_count_of_levels(void **state)
+{
+    struct bed *bed = *state;
+    struct enf_prefix one = entry("192.0.2.1", ENF_LEVEL_FULL, 1).subscriber;
+    size_t released;
+
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_FULL), 0);
+    assert_int_equal(add(bed, entry("192.0.2.1", ENF_LEVEL_FULL, 1), ENF_QUARANTINE_SET), 0);
+    assert_int_equal(add(bed, entry("192.0.2.1", ENF_LEVEL_THROTTLE, 9), ENF_QUARANTINE_EXTEND), 0);
+    assert_int_equal(add(bed, entry("198.51.100.1", ENF_LEVEL_FULL, 9), ENF_QUARANTINE_EXTEND), 0);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_FULL), 2);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_THROTTLE), 1);
+    struct enf_quarantine_ends ends = enf_quarantine_ends(bed->table, &one);
+    assert_true(ends.until_ms[ENF_LEVEL_FULL] == NOW + HOUR &&
+                ends.until_ms[ENF_LEVEL_THROTTLE] > NOW + HOUR);
+    enf_quarantine_expire(bed->table, NOW + 2 * HOUR, 0, NULL);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_FULL), 1);
+    assert_int_equal(enf_quarantine_release(bed->table, &one, NULL, &released), 0);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_THROTTLE), 0);
+    assert_int_equal(add(bed, entry("198.51.100.1", ENF_LEVEL_SMTP, 9), ENF_QUARANTINE_SET), 0);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_FULL), 0);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_COUNT), 0);
+    assert_int_equal(enf_quarantine_count_level_nets(bed->table, ENF_LEVEL_SMTP), 0);
+    struct enf_quarantine net = entry("203.0.113.0/24", ENF_LEVEL_SMTP, 9);
+    net.net = true;
+    assert_int_equal(add(bed, net, ENF_QUARANTINE_SET), 0);
+    assert_int_equal(enf_quarantine_count_level_nets(bed->table, ENF_LEVEL_SMTP), 1);
+    assert_int_equal(enf_quarantine_count_level(bed->table, ENF_LEVEL_SMTP), 2);
+}
+
 static void flat(struct bed *bed, enum enf_family family, enum enf_level at_least, char buf[4096])
 {
     struct enf_quarantine_ranges ranges;
 
     buf[0] = '\0';
-    assert_int_equal(enf_quarantine_nets_flatten(bed->table, family, at_least, &ranges), 0);
+    assert_int_equal(enf_quarantine_nets_flatten(bed->table, family, at_least, ENF_LEVEL_FULL, &ranges), 0);
     for (size_t i = 0; i < ranges.len; i++) {
         char first[ENF_PREFIX_STR_LEN];
         char last[ENF_PREFIX_STR_LEN];
@@ -220,9 +251,13 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_meet),    T(test_extension_keeps_what_people_wrote),
-        T(test_refused), T(test_cap_is_all_or_nothing),
-        T(test_flatten), cmocka_unit_test(test_many),
+        T(test_meet),
+        T(test_extension_keeps_what_people_wrote),
+        T(test_refused),
+        T(test_cap_is_all_or_nothing),
+        T(test_flatten),
+        T(test_count_of_levels),
+        cmocka_unit_test(test_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,7 +274,7 @@ static void compare_flat(struct world *w, enum enf_level at_least, const struct 
     struct enf_quarantine_ranges ranges;
     size_t r = 0;
 
-    assert_int_equal(enf_quarantine_nets_flatten(w->table, w->family, at_least, &ranges), 0);
+    assert_int_equal(enf_quarantine_nets_flatten(w->table, w->family, at_least, ENF_LEVEL_FULL, &ranges), 0);
     for (unsigned at = 0; at < UNIVERSE; at++) {
         const struct enf_quarantine_range *item;
         unsigned level = ENF_LEVEL_FULL;
