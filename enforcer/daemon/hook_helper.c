@@ -82,6 +82,8 @@ static void become_program(const struct enf_hook_config *hook, int event)
         _exit(126);
     for (size_t i = 0; i < hook->run_len; i++)
         argv[i] = hook->run[i].text;
+    if (!argv[0])
+        _exit(127);
     execve(argv[0], argv, environment);
     _exit(errno == ENOENT ? 127 : 126);
 }

@@ -89,13 +89,13 @@ static int ask_kernel(const struct enf_page *page, uint64_t *left_ms)
 /* Which of the page are missing or have another end; those are put in. */
 static int ask(struct enf_page *page)
 {
-    uint64_t left_ms[ROWS], now_ms = enf_clock_wall_ms();
+    uint64_t left_ms[ROWS] = {0}, now_ms = enf_clock_wall_ms(); /* a refill: none is there */
     int err = page->refill ? 0 : ask_kernel(page, left_ms);
 
     for (size_t i = 0; err == 0 && i < page->len; i++) {
         const struct page_row row = page->rows[i];
         uint64_t wanted_ms = enf_left_ms(row.until_ms, now_ms);
-        uint64_t has_ms = page->refill ? 0 : left_ms[i];
+        uint64_t has_ms = left_ms[i];
         if (enf_same_end(wanted_ms, has_ms)) /* also what ends now and is gone */
             continue;
         page->missing += has_ms == 0;
@@ -145,7 +145,7 @@ static int begin_page(struct enf_daemon *d)
         p->work.data = d;
         err = uv_queue_work(&d->loop, &p->work, on_work, on_worked) == 0 ? 0 : -ENOMEM;
     }
-    if (err < 0) {
+    if (err != 0) {
         p->page = NULL;
         free(page);
     }

@@ -109,7 +109,10 @@ static size_t ascii_len(const unsigned char *text, size_t len)
 void enf_store_column_text(sqlite3_stmt *statement, int at, char *buf, size_t buf_len)
 {
     const unsigned char *text = sqlite3_column_text(statement, at);
-    size_t len = text ? strlen((const char *)text) : 0;
+
+    if (!text)
+        text = (const unsigned char *)"";
+    size_t len = strlen((const char *)text);
     size_t used = ascii_len(text, len < buf_len ? len : buf_len - 1);
 
     if (used) { /* most texts, whole */
