@@ -127,7 +127,7 @@ static void test_numbers(void **unused)
         assert_true(fabs(json_real_value(json_object_get(read, "x")) - reals[i]) <= fabs(reals[i]) * 1e-11);
         json_decref(read);
     }
-    const double none[] = {NAN, INFINITY, -INFINITY};
+    const double none[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (size_t i = 0; i < 3; i++) {
         json_t *read = field(put_real, &none[i]);
         assert_int_equal(json_object_size(read), 0);
