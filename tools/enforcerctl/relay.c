@@ -16,6 +16,7 @@ static void print_relays(const struct ctl *ctl, const json_t *relays)
     for (size_t i = 0; i < json_array_size(relays); i++) {
         const json_t *relay = json_array_get(relays, i);
         const char *interface = text_at(relay, "interface");
+        const char *owner = text_at(relay, "owner");
         char expires[PRINT_TIME_LEN], used[PRINT_TIME_LEN];
 
         table_cell(table, PRINT_PLAIN, "%s", text_at(relay, "address"));
@@ -23,7 +24,7 @@ static void print_relays(const struct ctl *ctl, const json_t *relays)
         table_cell(table, PRINT_PLAIN, "%s", interface[0] ? interface : "any");
         table_cell(table, PRINT_PLAIN, "%s",
                    strcmp(text_at(relay, "origin"), "hand") == 0 ? "by hand" : "file");
-        table_cell(table, PRINT_PLAIN, "%s", text_at(relay, "owner"));
+        table_cell(table, PRINT_PLAIN, "%s", owner[0] ? owner : "-");
         table_cell(table, PRINT_PLAIN, "%s", time_at(relay, "expires", expires));
         table_cell(table, PRINT_PLAIN, "%s", time_at(relay, "last_used", used));
         table_cell(table, PRINT_PLAIN, "%s", true_at(relay, "lapsed") ? "lapsed" : "in force");

@@ -279,12 +279,17 @@ static void test_requests(void **state)
          "reassigned 100.64.0.7: quarantine, counters and history have ended\n", NULL},
         {"relay list",
          RESULT("{\"relays\":[{\"address\":\"192.0.2.10\",\"name\":\"mx-out\",\"interface\":\"\","
-                "\"origin\":\"file\"},{\"address\":\"192.0.2.64/28\",\"name\":\"x\","
+                "\"origin\":\"file\",\"owner\":\"mail team\",\"expires\":\"2027-01-31T00:00:00.000Z\","
+                "\"last_used\":\"2026-11-20T10:11:12.000Z\",\"lapsed\":true},{\"address\":\"192.0.2.64/"
+                "28\",\"name\":\"x\","
                 "\"interface\":\"eth2\",\"origin\":\"hand\"}]}"),
          0, "\"method\":\"relay.list\"}",
-         "ADDRESS        NAME    INTERFACE  ORIGIN\n"
-         "192.0.2.10     mx-out  any        file\n"
-         "192.0.2.64/28  x       eth2       by hand\n",
+         "ADDRESS        NAME    INTERFACE  ORIGIN   OWNER      EXPIRES              LAST USED            "
+         "STATE\n"
+         "192.0.2.10     mx-out  any        file     mail team  2027-01-31 00:00:00  2026-11-20 10:11:12  "
+         "lapsed\n"
+         "192.0.2.64/28  x       eth2       by hand  -          -                    -                    in "
+         "force\n",
          NULL},
         {"relay add 192.0.2.9 --name n", RESULT("{\"relays\":[]}"), 0,
          "\"relay.add\",\"params\":{\"address\":\"192.0.2.9\",\"name\":\"n\"}", "added 192.0.2.9\n", NULL},
