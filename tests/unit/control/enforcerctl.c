@@ -284,12 +284,12 @@ static void test_requests(void **state)
                 "28\",\"name\":\"x\","
                 "\"interface\":\"eth2\",\"origin\":\"hand\"}]}"),
          0, "\"method\":\"relay.list\"}",
-         "ADDRESS        NAME    INTERFACE  ORIGIN   OWNER      EXPIRES              LAST USED            "
+         "ADDRESS        NAME    INTERFACE  ORIGIN   OWNER      EXPIRES               LAST USED             "
          "STATE\n"
-         "192.0.2.10     mx-out  any        file     mail team  2027-01-31 00:00:00  2026-11-20 10:11:12  "
+         "192.0.2.10     mx-out  any        file     mail team  2027-01-31T00:00:00Z  2026-11-20T10:11:12Z  "
          "lapsed\n"
-         "192.0.2.64/28  x       eth2       by hand  -          -                    -                    in "
-         "force\n",
+         "192.0.2.64/28  x       eth2       by hand  -          -                     -                     "
+         "in force\n",
          NULL},
         {"relay add 192.0.2.9 --name n", RESULT("{\"relays\":[]}"), 0,
          "\"relay.add\",\"params\":{\"address\":\"192.0.2.9\",\"name\":\"n\"}", "added 192.0.2.9\n", NULL},
