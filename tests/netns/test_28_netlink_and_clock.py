@@ -147,13 +147,12 @@ def kernel_seconds_left(gate, sub):
 def test_crowd_at_the_control_socket(faulty):
     """Processes that connect, send garbage, never read and die, as a user who may look: admins are served all the time."""
     gate, daemon = faulty, faulty.daemon
-    seconds = 60 if LONG else 5
     before = memory_of(daemon)
-    crowd = [crowd_of_one(daemon.socket, seconds) for _ in range(20)]
+    crowd = [crowd_of_one(daemon.socket, 60) for _ in range(20)]  # until the admin was served often enough
     served, slowest = 0, 0.0
     try:
         for number in range(200):
-            if all(p.poll() is not None for p in crowd):
+            if all(p.poll() is not None for p in crowd) or (served >= 12 and not LONG):
                 break
             began = time.monotonic()
             assert daemon.call("status")["version"]
