@@ -12,7 +12,7 @@ import subprocess
 from lab import BUILD, RELAY, SMARTHOST, TRAP
 from net import LIMIT, wait_for
 from node import LabError
-from schemas import wrong_events
+from schemas import method_of, wrong_call, wrong_events
 
 # Where the groups' subscribers are: network -> group -> (IPv4 /24, IPv6 /50, length of an IPv6 subscriber)
 PLACES = {
@@ -114,7 +114,7 @@ class Control:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout)
         self.sock.connect(str(path))
-        self._buffer = b""
+        self._buffer, self._len = b"", 0
         self._ids = itertools.count(1)
 
     def raw(self, data):
@@ -131,9 +131,11 @@ class Control:
                 return None
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
+        self._len = len(line)
         return json.loads(line)
 
     def call(self, method, **params):
+        """The result; Rejected where it is an error. What was done must fit docs/schemas/control.json."""
         number = next(self._ids)
         self.raw(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n")
         while True:
@@ -144,6 +146,9 @@ class Control:
                 break
         if "error" in answer:
             raise Rejected(answer["error"])
+        wrong = wrong_call(method, params, answer["result"], self._len)
+        if wrong:
+            raise LabError(f"a call does not fit docs/schemas/control.json: {wrong}")
         return answer["result"]
 
     def close(self):
@@ -230,7 +235,11 @@ class Daemon:
         done = self.ctl("--json", *args)
         if done.returncode != 0:
             raise LabError(f"enforcerctl {' '.join(map(str, args))}: {done.returncode}: {done.stderr.strip()}")
-        return json.loads(done.stdout) if done.stdout.strip() else {}
+        result = json.loads(done.stdout) if done.stdout.strip() else {}
+        wrong = wrong_call(method_of(args), None, result, len(done.stdout)) if result and method_of(args) else None
+        if wrong:
+            raise LabError(f"enforcerctl {' '.join(map(str, args))}: it does not fit docs/schemas/control.json: {wrong}")
+        return result
 
     def call(self, method, **params):
         with Control(self.socket) as control:

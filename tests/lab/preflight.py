@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Says at once and plainly what this machine lacks for the lab. Also a program: tests/lab/preflight."""
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -81,6 +82,13 @@ def missing():
     return lacks
 
 
+def unchecked():
+    """What the lab would leave unlooked at on this machine, as sentences; empty when it looks at all."""
+    if importlib.util.find_spec("jsonschema") is None:
+        return ["NOT COMPARED with docs/schemas: events, requests and answers (install python3-jsonschema; `tests/deps` does)"]
+    return []
+
+
 def queue_kind():
     """How this kernel queues from nftables: native, xt or none."""
     if _nft("tcp dport 25 queue num 7"):
@@ -96,6 +104,8 @@ def require():
         for lack in lacks:
             print(f"  - {lack}", file=sys.stderr)
         sys.exit(1)
+    for what in unchecked():
+        print(f"WARNING: {what}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,11 @@ def pytest_sessionstart(session):
         pytest.exit("this machine cannot run these tests:\n  - " + "\n  - ".join(lacks), returncode=1)
 
 
+def pytest_terminal_summary(terminalreporter):
+    for what in preflight.unchecked():
+        terminalreporter.write_line(f"WARNING: {what}", red=True, bold=True)
+
+
 class Gate:
     """A lab, and the daemon on its gateway once start() was called."""
 
