@@ -14,7 +14,7 @@ import pytest
 
 import preflight
 import schemas
-from daemon import Control
+from daemon import Control, Rejected
 from lab import BUILD, ROOT, TRAP
 from net import wait_for
 
@@ -49,6 +49,29 @@ def test_every_method_has_a_schema():
     assert chosen == {m: f"#/$defs/{m}.params" for m in METHODS}
     for file in schemas.FILES.values():
         jsonschema.Draft202012Validator.check_schema(file)
+
+
+def params_of(method):
+    schema = DEFS[method + ".params"]
+    while "$ref" in schema:
+        schema = DEFS[schema["$ref"].removeprefix("#/$defs/")]
+    return frozenset(schema.get("properties", ()))
+
+
+def test_parameters_are_those_the_program_reads():
+    """The lists of known parameters in the program, whatever the method, and those of the schema."""
+    text = "".join(p.read_text() for p in [*(ROOT / "enforcer/daemon").glob("*.c"), ROOT / "enforcer/control/subscriber.c"])
+    known = {frozenset(re.findall(r'"(\w+)"', names)) for names in re.findall(r"\*const (?:known|names)\[\] = \{([^}]*)NULL\};", text)}
+    assert known == {params_of(m) for m in METHODS}
+
+
+def test_parameters_of_another_type(gate):
+    """Each parameter of the schema is known to its method, which says so when it is of another type."""
+    for method in METHODS:
+        for name in params_of(method):
+            with pytest.raises(Rejected) as refused:
+                gate.daemon.call(method, **{name: {}})
+            assert refused.value.code == -32602 and "unknown parameter" not in str(refused.value), (method, name)
 
 
 def test_every_object_is_closed():
