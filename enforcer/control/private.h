@@ -74,7 +74,9 @@ struct enf_control {
     struct enf_control_client *cursor; /* where the next turn goes on; NULL: with the first client */
     int handles;                       /* that the loop has; the last one to close frees all */
     bool stopping;
-    bool accept_again; /* there was no memory for a connection that waits */
+    bool accept_again;      /* a connection waits that there was no memory for … */
+    uint64_t accept_end_ns; /* no connection is taken after that in this turn of the loop; 0: none was yet */
+    bool accept_later;      /* … or that has to wait for the next turn */
     char *path;
     struct enf_socket_file file;
     struct enf_control_method *methods; /* the daemon's, and events.subscribe */

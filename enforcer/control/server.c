@@ -82,14 +82,31 @@ static bool serve(struct enf_control_client *client)
     return client->ready || (client->subscription.active && client->subscription.ready);
 }
 
+/* libuv takes connections for as long as there are any: clients that come faster than they are served would
+ * keep everything else from its turn. One that is not taken stops it until the next turn. */
+static void take(struct enf_control *server)
+{
+    uint64_t now_ns = uv_hrtime();
+
+    if (server->accept_end_ns == 0)
+        server->accept_end_ns = now_ns + ENF_TURN_NS;
+    server->accept_later = now_ns >= server->accept_end_ns;
+    if (!server->accept_later)
+        enf_client_accept(server);
+    enf_server_schedule(server);
+}
+
 /* One turn: each client that has something to do gets its share, one request. A turn that takes long is
  * broken off, so that the rest of the daemon gets its share as well, and goes on where it was. */
 static void on_work(uv_idle_t *work)
 {
     struct enf_control *server = work->data;
     uint64_t end_ns = uv_hrtime() + ENF_TURN_NS;
-    struct enf_control_client *client = server->cursor ? server->cursor : server->clients;
 
+    server->accept_end_ns = 0;
+    if (server->accept_later)
+        take(server);
+    struct enf_control_client *client = server->cursor ? server->cursor : server->clients;
     /* Where it went on in the middle, those before have not been looked at. */
     server->scheduled = client != server->clients;
     for (; client && uv_hrtime() < end_ns; client = client->next)
@@ -120,7 +137,7 @@ static void on_sweep(uv_timer_t *timer)
 static void on_connection(uv_stream_t *listener, int status)
 {
     if (status == 0)
-        enf_client_accept(listener->data);
+        take(listener->data);
 }
 
 /* The daemon's methods and our own in one table. */
