@@ -189,7 +189,7 @@ static int finish(struct enf_restore *r)
     }
     int err = push_rest(r);
     if (err == 0 && r->singles > ENF_COMPARE_AT_ONCE)
-        enf_log_line("start", "%zu quarantines are in the kernel's sets, after %" PRIu64 " ms", r->singles,
+        enf_log_line("start", "%zu elements are in the kernel's sets, after %" PRIu64 " ms", r->singles,
                      enf_clock_steady_ms() - r->began_ms);
     return err;
 }

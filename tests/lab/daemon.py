@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import socket
+import struct
 import subprocess
 
 from lab import BUILD, RELAY, SMARTHOST, TRAP
@@ -112,8 +113,10 @@ class Control:
 
     def __init__(self, path, timeout=LIMIT):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
+        # With a time limit of its own Python would not wait where more want to connect than the kernel keeps waiting.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout) + 1, 0))
         self.sock.connect(str(path))
+        self.sock.settimeout(timeout)
         self._buffer, self._len = b"", 0
         self._ids = itertools.count(1)
 

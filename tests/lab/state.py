@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 
 
-def quarantine_row(family, key, length, since_ms, until_ms, level=1, net=0, reason="many", actor="user:root", convictions=0, group=""):
+def quarantine_row(family, key, length, since_ms, until_ms, level=2, net=0, reason="many", actor="user:root", convictions=0, group=""):
     """A row as the daemon writes it; key: the address as bytes."""
     return (family, key, length, net, level, 0, since_ms, until_ms, convictions, reason, actor, "", group)
 

@@ -31,13 +31,13 @@ def address6(i):
 
 
 def rows4(count, now_ms):
-    """Ends from one hour to two; each 500th has two entries, of which the weaker lasts longer: so the last of one transaction
-    and the first of the next are of one subscriber, too."""
+    """Ends from one hour to two; each 500th has two entries, of which the stronger lasts longer (both stand in one set of the
+    kernel): so the last of one transaction and the first of the next are of one subscriber, too."""
     for i in range(count):
         key, until = (FIRST + i).to_bytes(4, "big"), now_ms + HOUR_MS + i * 37 % 3600 * 1000
         if i % 500 == 0:
-            yield quarantine_row(4, key, 32, now_ms - 5000, until + HOUR_MS, level=1, reason="a weak one")
-            yield quarantine_row(4, key, 32, now_ms - 5000, until, level=2, reason="a strong one")
+            yield quarantine_row(4, key, 32, now_ms - 5000, until, level=2, reason="a weak one")
+            yield quarantine_row(4, key, 32, now_ms - 5000, until + HOUR_MS, level=3, reason="a strong one")
         else:
             yield quarantine_row(4, key, 32, now_ms - 5000, until, reason=f"reason {i % 40} ä", actor="detector", convictions=1 + i % 3)
 
@@ -90,7 +90,7 @@ def test_restored(kept):
     wanted = expected(COUNT, now_ms)
     mark = gate.daemon.mark()
     gate.daemon.start()
-    assert f"{COUNT + 4000 + 1} quarantines are in the kernel's sets" in gate.daemon.log()
+    assert f"{COUNT + COUNT // 500 + 4000 + 1} elements are in the kernel's sets" in gate.daemon.log()
     gate.daemon.wait_event("quarantine-expired", since=mark, limit=60)
     assert not differences(ends(gate, "quarantine4"), wanted)
     six = ends(gate, "quarantine6")

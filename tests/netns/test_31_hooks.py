@@ -30,10 +30,10 @@ SCRIPTS = {
             'open(os.path.join(sys.argv[1], "hang.%d" % os.getpid()), "w").write(str(os.getpid()))\n'
             'time.sleep(600)\n',
     "slow": 'import os, sys, time, uuid\n'
-            'name = os.path.join(sys.argv[1], "slow." + uuid.uuid4().hex)\n'
+            'name = os.path.join(sys.argv[1], "slowly." + uuid.uuid4().hex)\n'
             'open(name, "w").close()\n'
             'with open(os.path.join(sys.argv[1], "most"), "a") as f:\n'
-            '    f.write("%d\\n" % sum(n.startswith("slow.") for n in os.listdir(sys.argv[1])))\n'
+            '    f.write("%d\\n" % sum(n.startswith("slowly.") for n in os.listdir(sys.argv[1])))\n'
             'time.sleep(0.3)\nos.unlink(name)\n',
 }
 

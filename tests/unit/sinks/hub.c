@@ -178,7 +178,7 @@ static void test_unopenable_sink_keeps_the_old(void **state)
 static void test_too_many_sinks(void **state)
 {
     struct bed *bed = *state;
-    struct enf_hub_sink sinks[ENF_HUB_SINKS_MAX + 1];
+    struct enf_hub_sink sinks[ENF_HUB_SINKS_MAX + 1] = {0};
     char paths[ENF_HUB_SINKS_MAX + 1][PATH_LEN + 16];
     char error[256] = "";
 
