@@ -144,7 +144,10 @@ void enf_log_line(const char *subsystem, const char *format, ...) __attribute__(
  * entry (ENF_QUARANTINE_EXTEND) is in force even where the disk refuses, and that is said. */
 int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
                     enum enf_quarantine_how how);
-/* Ends all quarantine in the prefix. *out_released parts were told through fn (may be NULL). */
+/* Counters, score and meter of all subscribers in the prefix start anew. */
+void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefix);
+/* Ends all quarantine in the prefix; where there was any, its counters start anew. *out_released parts were
+ * told through fn (may be NULL). */
 int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, const char *actor,
                         const char *reason, enf_quarantine_fn fn, void *ctx, size_t *out_released);
 /* What ended by itself. */

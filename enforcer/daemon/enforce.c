@@ -160,7 +160,7 @@ static bool touches_relays(const struct enf_changes *changes)
     return false;
 }
 
-static void reset_subscriber(struct enf_daemon *d, const struct enf_prefix *prefix)
+void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefix)
 {
     enf_crew_forget(&d->crew, prefix);
     /* The meter's element is keyed by the subscriber; a wide prefix holds more than can be named one by one.
@@ -276,7 +276,8 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, c
     }
     if (err == 0) {
         enf_unsaved_release(d, prefix);
-        reset_subscriber(d, prefix);
+        if (released > 0)
+            enf_enforce_forget(d, prefix);
         for (size_t i = 0; fn && i < changes.told_len; i++) {
             if (changes.told[i].change == ENF_QUARANTINE_RELEASED)
                 fn(ctx, &changes.told[i].entry);
@@ -303,7 +304,7 @@ void enf_enforce_expire(struct enf_daemon *d)
         if (err < 0)
             enf_log_line("quarantine", "expired entries could not be written: %s", strerror(-err));
         for (size_t i = 0; i < changes.told_len; i++)
-            reset_subscriber(d, &changes.told[i].entry.subscriber);
+            enf_enforce_forget(d, &changes.told[i].entry.subscriber);
     }
     enf_changes_clear(&changes);
     arm_expiry(d);

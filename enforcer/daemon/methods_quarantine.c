@@ -324,6 +324,7 @@ static int reassign(struct enf_daemon *d, const struct enf_prefix *subscriber, c
         return err;
     if (enf_store_history_add(d->store, "reassigned", &line) < 0)
         return -EIO;
+    enf_enforce_forget(d, subscriber);
     enf_history_forget(d->history, subscriber);
     enf_quarantine_release(d->would, subscriber, NULL, &released);
     struct enf_event event = {

@@ -172,6 +172,17 @@ def test_escalation_and_a_new_start(gate, family):
     assert first["enforcer"]["until"] < second["enforcer"]["until"]
 
 
+def test_refused_release_changes_nothing(gate, family):
+    """Who is in no quarantine cannot be released; its counters stay, until the address has another customer."""
+    sub = gate.fresh("residential", family)
+    gate.syns(sub, 7)
+    wait_for("seven connections", lambda: gate.connections(sub) == 7)
+    assert gate.daemon.ctl("release", sub.address).returncode == 1
+    assert gate.connections(sub) == 7
+    gate.daemon.ok("reassigned", sub.address)
+    assert gate.connections(sub) == 0
+
+
 def test_commands_for_people(gate):
     """list, top and status are tables without colour off a terminal, and JSON on demand."""
     sub = gate.fresh("business", 4)
