@@ -13,6 +13,10 @@ from net import LIMIT, wait_for
 from node import LabError
 
 
+class NoAnswer(LabError):
+    """Not in time."""
+
+
 class Browser:
     """resolve: host name -> address. Certificates are not checked: the lab signs its own."""
 
@@ -58,15 +62,19 @@ class Browser:
                 if not data:
                     raise LabError("chromium has ended")
                 self._buffer += data
-        raise LabError(f"chromium: no answer to {method}")
+        raise NoAnswer(f"chromium: no answer to {method}")
 
     def run(self, script):
         """The value of a JavaScript expression in the page; None while there is none."""
         return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def open(self, url):
-        """Goes there; answers the error of the network, or None."""
-        return self.send("Page.navigate", url=url).get("errorText")
+        """Goes there; answers the error of the network, or None. Like a person who gets no answer it tries once more: a
+        connection that the browser opened ahead, before the quarantine began, is dropped without a word."""
+        for _ in range(6):
+            with contextlib.suppress(NoAnswer):
+                return self.send("Page.navigate", limit=15, url=url).get("errorText")
+        raise LabError(f"chromium: {url} does not come")
 
     def text(self):
         with contextlib.suppress(LabError):
