@@ -96,7 +96,8 @@ def test_clock_is_set(faulty, days):
     short, long, half = gate.fresh(), gate.fresh(), gate.fresh()
     daemon.call("quarantine.add", addresses=[short.address], **{"for": "1h"})
     daemon.call("quarantine.add", addresses=[long.address], **{"for": "3d"})
-    ends = daemon.quarantined()[long.name]["until"]
+    held = daemon.quarantined()  # those of the tests before end too, each with an event
+    ends = held[long.name]["until"]
     gate.syns(half, 10)
     wait_for("ten connections counted", lambda: gate.connections(half) == 10)
     mark, cpu = daemon.mark(), cpu_of(daemon)
@@ -115,7 +116,7 @@ def test_clock_is_set(faulty, days):
     gate.syns(half, 11)
     gate.wait_quarantined(half, since=mark)
     time.sleep(3)  # a storm would need time
-    assert len(daemon.events(since=mark)) < 40, Counter(e["event"]["action"] for e in daemon.events(since=mark))
+    assert len(daemon.events(since=mark)) < 40 + len(held), Counter(e["event"]["action"] for e in daemon.events(since=mark))
     assert cpu_of(daemon) - cpu < 3, "seconds of processor"
     faults.clock_ns = 0
     wait_for("the timeout to come back", lambda: abs(
