@@ -30,7 +30,6 @@ int enf_access_copy(const struct enf_control_access *lists, struct enf_access *o
 void enf_access_clear(struct enf_access *access);
 
 /* Looks the names of the lists up now, so that accounts may be made after the daemon started. A name that
- * nobody has matches nobody. */
-/* Sets admin, viewer and portal of caller: one of them at most. */
+ * nobody has matches nobody. Sets admin, viewer and portal of caller: one of them at most. */
 void enf_access_role(const struct enf_access *access, const struct enf_identity *identity,
                      struct enf_control_caller *caller);

@@ -73,26 +73,15 @@ static char *kept_text(const struct enf_daemon *d, size_t *out_len)
 {
     char path[ENF_PATH_LEN + 32];
     struct stat st;
-    char *text = NULL;
-    size_t len = 0;
 
     path_of(d, "", path, sizeof path);
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return NULL;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= ENF_CONFIG_TEXT_MAX)
-        text = malloc((size_t)st.st_size + 1);
-    while (text && len < (size_t)st.st_size) {
-        ssize_t got = read(fd, text + len, (size_t)st.st_size - len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
+        return enf_running_read(fd, (size_t)st.st_size, out_len);
     close(fd);
-    *out_len = len;
-    return text;
+    return NULL;
 }
 
 static int remember(struct enf_daemon *d, uint64_t hash)

@@ -36,6 +36,27 @@ __attribute__((format(printf, 2, 3))) static int complain(struct enf_config_erro
     return -EINVAL;
 }
 
+char *enf_running_read(int fd, size_t size, size_t *out_len)
+{
+    char *text = malloc(size + 1);
+    size_t len = 0;
+
+    while (text && len < size) {
+        ssize_t got = read(fd, text + len, size - len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+    }
+    close(fd);
+    if (!text)
+        return NULL;
+    text[len] = '\0';
+    *out_len = len;
+    return text;
+}
+
 /* A whole regular file of at most max bytes; the caller frees *out. */
 static int read_file(const char *path, size_t max, char **out, size_t *out_len,
                      struct enf_config_errors *errors)
@@ -43,7 +64,6 @@ static int read_file(const char *path, size_t max, char **out, size_t *out_len,
     /* O_NONBLOCK: a fifo in the place of a file must not hang the daemon. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
-    size_t len = 0;
 
     if (fd < 0)
         return complain(errors, "%s: cannot be read: %s", path, strerror(errno));
@@ -56,21 +76,10 @@ static int read_file(const char *path, size_t max, char **out, size_t *out_len,
         return complain(errors, "%s: expected at most %zu bytes, found %lld", path, max,
                         (long long)st.st_size);
     }
-    char *text = malloc((size_t)st.st_size + 1);
-    while (text && len < (size_t)st.st_size) {
-        ssize_t got = read(fd, text + len, (size_t)st.st_size - len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
-    close(fd);
+    char *text = enf_running_read(fd, (size_t)st.st_size, out_len);
     if (!text)
         return -ENOMEM;
-    text[len] = '\0';
     *out = text;
-    *out_len = len;
     return 0;
 }
 
