@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct enf_sequential_rules rules_of(double false_conviction, double missed)
 {
@@ -371,8 +372,10 @@ static void test_false_convictions_within_budget(void **state)
         uint32_t days, len;
     } rows[] = {{1e-1, 100000, 20}, {1e-1, 20000, 500},  {1e-2, 200000, 20},
                 {1e-2, 20000, 500}, {1e-3, 1000000, 20}, {1e-3, 50000, 500}};
+    /* Under valgrind, which asks for few of everything, the first will do. */
+    size_t count = getenv("ENFORCER_SEQUENCES") ? 1 : sizeof(rows) / sizeof(rows[0]);
     random_state = 1;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         uint32_t n = honest_days(rows[i].days, rows[i].len, rows[i].budget);
         double measured = (double)n / rows[i].days;
         print_message("declared %g, %u connections a day: measured %.3g (%u of %u days)\n", rows[i].budget,
