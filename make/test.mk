@@ -30,11 +30,15 @@ check-clang:
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/clang CC=clang all unit-build
 
 # Everything, as CI does it.
-.PHONY: test test-long demo
+.PHONY: test test-long test-vm demo
 test: deps
 	tests/run-all
 test-long: deps
 	LONG=1 tests/run-all
+# All of the lab's tests on Debian's kernels, in qemu: an hour or more for each.
+test-vm: deps
+	$(MAKE) --no-print-directory -j$$(nproc) all unit-build
+	tests/vm/whole
 demo: deps
 	$(MAKE) --no-print-directory -j$$(nproc) all
 	KEEP=$(KEEP) /usr/bin/python3 tests/lab/demo.py

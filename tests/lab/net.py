@@ -2,6 +2,7 @@
 """Traffic of the lab: TCP attempts, raw frames, sniffers, servers, and waiting by polling."""
 import contextlib
 import errno
+import os
 import select
 import socket
 import struct
@@ -16,7 +17,9 @@ from node import LabError
 ETH = {4: 0x0800, 6: 0x86DD}
 PACKET_OUTGOING = 4
 SOL_PACKET, PACKET_STATISTICS = 263, 6
-LIMIT = 20.0  # seconds that anything may take which should be quick: machines are slow, tests must not be flaky
+EMULATED = os.environ.get("ENFORCER_EMULATED") == "1"  # in a guest without KVM (tests/vm): some ten times slower
+# Seconds that anything may take which should be quick: machines are slow, tests must not be flaky.
+LIMIT = 60.0 if EMULATED else 20.0
 INET = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 

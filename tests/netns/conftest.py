@@ -12,7 +12,7 @@ import preflight  # noqa: E402
 from craft import ACK, SYN, flows, tcp  # noqa: E402
 from daemon import Daemon, Rejected, Subscribers, base_config  # noqa: E402
 from lab import BUILD, HOST, TRAP, Lab, end_on_signals  # noqa: E402
-from net import Sender, Server, Wire, attempt, wait_for  # noqa: E402
+from net import EMULATED, Sender, Server, Wire, attempt, wait_for  # noqa: E402
 
 FAMILY_IDS = {4: "ipv4", 6: "ipv6"}
 # Sources of the markers that follow test packets: in no group, on ports that nobody filters.
@@ -26,6 +26,7 @@ QUEUED_MARKER = {("suba", 4): "100.64.1.254", ("suba", 6): "2001:db8:1000:7fff::
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes longer than ten seconds")
+    config.addinivalue_line("markers", "not_emulated(why): is skipped in a guest without KVM, which is ten times slower")
     end_on_signals()
 
 
@@ -35,6 +36,12 @@ def pytest_sessionstart(session):
         lacks.append(f"{BUILD}/enforcerd is not built (make)")
     if lacks and not session.config.option.collectonly:
         pytest.exit("this machine cannot run these tests:\n  - " + "\n  - ".join(lacks), returncode=1)
+
+
+def pytest_runtest_setup(item):
+    marker = item.get_closest_marker("not_emulated")
+    if marker and EMULATED:
+        pytest.skip(f"an emulated machine is too slow: {marker.args[0]}")
 
 
 def pytest_terminal_summary(terminalreporter):
