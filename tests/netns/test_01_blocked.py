@@ -115,5 +115,5 @@ def test_between_the_networks(gate, family):
     wire.close()
 
 
-def test_nobody_was_convicted(gate):
+def test_nobody_was_convicted(gate, quarantined):
     assert set(gate.daemon.quarantined()) == {"100.64.1.7", "2001:db8:1000:4007::/64"}
