@@ -9,6 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OUTBOX_MAX 32 /* more do not wait for the end of the burst */
+
+static void hand_over(struct enf_worker *worker, struct enf_report *report)
+{
+    enf_reports_add(&worker->outbox, report);
+    if (worker->outbox.len >= OUTBOX_MAX)
+        enf_mailbox_put(worker->shared->mailbox, &worker->outbox);
+}
+
 void enf_convict_post(struct enf_worker *worker, const struct enf_event *event)
 {
     struct enf_report *report = calloc(1, sizeof *report);
@@ -17,7 +26,7 @@ void enf_convict_post(struct enf_worker *worker, const struct enf_event *event)
         return; /* the mailbox counts what does not fit; without memory there is nothing left to count with */
     report->kind = ENF_REPORT_EVENT;
     report->event = *event;
-    enf_mailbox_put(worker->shared->mailbox, report);
+    hand_over(worker, report);
 }
 
 static bool is_exempt(const struct enf_worker *worker, const struct enf_prefix *subscriber)
@@ -120,7 +129,7 @@ static bool convict(struct enf_worker *worker, const struct enf_observation *obs
             enf_banned_add(&worker->banned, &signal->subscriber, worker->now_ms);
     }
     bool banned = report->banned;
-    enf_mailbox_put(worker->shared->mailbox, report);
+    hand_over(worker, report);
     return banned;
 }
 
@@ -171,7 +180,7 @@ void enf_convict_relay(struct enf_worker *worker, const struct enf_observation *
     if (!report)
         return;
     report->kind = ENF_REPORT_RELAY;
-    enf_mailbox_put(worker->shared->mailbox, report);
+    hand_over(worker, report);
 }
 
 void enf_convict_metered(struct enf_worker *worker, const struct enf_observation *obs,
@@ -190,5 +199,5 @@ void enf_convict_metered(struct enf_worker *worker, const struct enf_observation
     /* The meter's convictions count like the detector's: too many of them mean that we are wrong. */
     if (ask_governor(worker, report) && report->tier != ENF_KERNEL_TIER_THROTTLE)
         enf_banned_add(&worker->banned, &obs->subscriber, worker->now_ms);
-    enf_mailbox_put(worker->shared->mailbox, report);
+    hand_over(worker, report);
 }

@@ -289,6 +289,7 @@ void enf_judge_logged(void *ctx, const struct enf_log_copy *copies, size_t len)
     prefetch(worker, sights, len, false);
     for (size_t i = 0; i < len; i++)
         judge_copy(worker, copies[i].reason, &sights[i]);
+    enf_mailbox_put(worker->shared->mailbox, &worker->outbox);
 }
 
 /* --- queued packets --- */
@@ -323,6 +324,7 @@ void enf_judge_queued(void *ctx, const struct enf_kernel_packet *packets, size_t
     prefetch(worker, sights, len, true);
     for (size_t i = 0; i < len; i++)
         pass[i] = judge_one(worker, &sights[i]);
+    enf_mailbox_put(worker->shared->mailbox, &worker->outbox);
     pthread_mutex_unlock(&worker->lock);
 }
 
@@ -330,4 +332,5 @@ void enf_judge_tick(struct enf_worker *worker)
 {
     enf_flows_tick(worker->flows, worker->now_ms, TICK_WORK, enf_convict_observe, worker);
     enf_aggregate_tick(worker->aggregate, worker->now_ms, on_aggregate, worker);
+    enf_mailbox_put(worker->shared->mailbox, &worker->outbox);
 }

@@ -41,20 +41,30 @@ struct enf_report {
 };
 void enf_report_free(struct enf_report *report);
 
+/* Reports that one thread has gathered, oldest first. The zero value is none. */
+struct enf_reports {
+    struct enf_report *first;
+    struct enf_report *last;
+    size_t len;
+};
+/* Takes the report. */
+void enf_reports_add(struct enf_reports *reports, struct enf_report *report);
+
 struct enf_mailbox {
     pthread_mutex_t lock;
     struct enf_report *first;
     struct enf_report **last;
     size_t len;
     uint64_t lost;
-    void (*wake)(void *ctx); /* called after a report went into an empty box; from any thread */
+    void (*wake)(void *ctx); /* called after something went into an empty box; from any thread */
     void *wake_ctx;
 };
 
 void enf_mailbox_init(struct enf_mailbox *box, void (*wake)(void *ctx), void *ctx);
 void enf_mailbox_clear(struct enf_mailbox *box);
-/* Takes the report. False where the box is full: then it is freed and counted. */
-bool enf_mailbox_put(struct enf_mailbox *box, struct enf_report *report);
+/* Takes all of them, and wakes once: a switch of threads costs more than an event. Those for which the box
+ * has no room are freed and counted. */
+void enf_mailbox_put(struct enf_mailbox *box, struct enf_reports *reports);
 /* All that wait, oldest first, linked by next; the caller owns them. */
 struct enf_report *enf_mailbox_take(struct enf_mailbox *box);
 uint64_t enf_mailbox_lost(struct enf_mailbox *box);

@@ -344,18 +344,30 @@ static void on_relay(struct enf_daemon *d, const struct enf_report *report)
     enf_relay_suspect(d, report, what);
 }
 
+/* Events of which there may be thousands wait for each other on their way out; a conviction waits for
+ * nothing. */
+static void handle(struct enf_daemon *d, struct enf_report *report)
+{
+    if (report->kind == ENF_REPORT_EVENT) {
+        enf_hub_hold(d->hub);
+        enf_tell(d, &report->event);
+        return;
+    }
+    enf_hub_release(d->hub, enf_clock_steady_ms());
+    if (report->kind == ENF_REPORT_SUSPECT)
+        on_suspect(d, report);
+    else if (report->kind == ENF_REPORT_RELAY)
+        on_relay(d, report);
+    else
+        on_conviction(d, report);
+}
+
 void enf_reports_handle(struct enf_daemon *d)
 {
     for (struct enf_report *report = enf_mailbox_take(&d->mailbox), *next; report; report = next) {
         next = report->next;
-        if (report->kind == ENF_REPORT_EVENT)
-            enf_tell(d, &report->event);
-        else if (report->kind == ENF_REPORT_SUSPECT)
-            on_suspect(d, report);
-        else if (report->kind == ENF_REPORT_RELAY)
-            on_relay(d, report);
-        else
-            on_conviction(d, report);
+        handle(d, report);
         enf_report_free(report);
     }
+    enf_hub_release(d->hub, enf_clock_steady_ms());
 }

@@ -76,6 +76,7 @@ struct enf_worker {
     struct enf_aggregate *aggregate; /* under the lock */
     struct enf_senders *senders;     /* under the lock: hosts whose sessions were answered */
     struct enf_banned banned;        /* under the lock */
+    struct enf_reports outbox;       /* under the lock: what a burst has to say, empty between two of them */
     struct enf_ifmap ifmap;          /* under the lock */
     struct enf_log *log;
     struct enf_queue *queue;   /* NULL where nothing is inspected */

@@ -121,13 +121,29 @@ static bool is_passing(int err)
     return err == EAGAIN || err == ENOSPC || err == EDQUOT || err == EFBIG || err == ENOMEM;
 }
 
-static int write_some(struct enf_file *file, const char *text, size_t len, size_t *done)
+/* Notes what a write took of the lines. */
+static void account(struct enf_file *file, const struct iovec *lines, size_t len, size_t bytes, size_t *done)
 {
+    while (*done < len && bytes >= lines[*done].iov_len - file->partial) {
+        bytes -= lines[*done].iov_len - file->partial;
+        file->partial = 0;
+        ++*done;
+    }
+    file->partial += bytes;
+}
+
+static int write_some(struct enf_file *file, const struct iovec *lines, size_t len, size_t *done)
+{
+    struct iovec left[ENF_FILE_LINES_MAX];
+
     while (*done < len) {
-        ssize_t n = write(file->fd, text + *done, len - *done);
+        memcpy(left, lines + *done, (len - *done) * sizeof(*left));
+        left[0].iov_base = (char *)left[0].iov_base + file->partial;
+        left[0].iov_len -= file->partial;
+        ssize_t n = writev(file->fd, left, (int)(len - *done));
 
         if (n > 0)
-            *done += (size_t)n;
+            account(file, lines, len, (size_t)n, done);
         else if (n == 0)
             return -ENOSPC;
         else if (errno != EINTR)
@@ -136,26 +152,37 @@ static int write_some(struct enf_file *file, const char *text, size_t len, size_
     return 0;
 }
 
-int enf_file_write(struct enf_file *file, const char *line, size_t len)
+/* So that the next line is not glued to half a one. */
+static int end_torn(const struct enf_file *file)
 {
-    size_t newline = 0;
+    ssize_t n;
+
+    do
+        n = write(file->fd, "\n", 1);
+    while (n < 0 && errno == EINTR);
+    return n > 0 ? 0 : n < 0 ? -errno : -ENOSPC;
+}
+
+int enf_file_write(struct enf_file *file, const struct iovec *lines, size_t len, size_t *done)
+{
     int err = 0;
 
+    *done = 0;
+    if (len > ENF_FILE_LINES_MAX)
+        return -E2BIG;
     if (file->fd < 0)
         err = enf_file_open(file);
     if (err)
         return err;
     if (file->torn)
-        err = write_some(file, "\n", 1, &newline);
+        err = end_torn(file);
     if (!err) {
         file->torn = false;
-        err = write_some(file, line, len, &file->partial);
+        err = write_some(file, lines, len, done);
     }
     file->error = -err;
-    if (!err) {
-        file->partial = 0;
+    if (!err)
         return 0;
-    }
     file->failures++;
     if (!is_passing(-err)) {
         close(file->fd);

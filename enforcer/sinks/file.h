@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+#define ENF_FILE_LINES_MAX 64 /* written at once */
 
 struct enf_file {
     char *path;     /* owned */
@@ -28,6 +31,7 @@ bool enf_file_moved(const struct enf_file *file);
 /* True where the open file has no name any more: what is written is gone when it is closed. */
 bool enf_file_removed(const struct enf_file *file);
 
-/* Writes the line (len bytes with its newline), or what is missing of it. 0 when all of it is in the file;
- * -errno, then the same line has to be given again. A file that is of no use any more is closed. */
-int enf_file_write(struct enf_file *file, const char *line, size_t len);
+/* Writes the lines (len of them, at most ENF_FILE_LINES_MAX, each with its newline), or what is missing of
+ * the first one and the others. *done: how many are in the file whole. 0 where all are; -errno, then those
+ * behind *done have to be given again, the same one first. A file that is of no use any more is closed. */
+int enf_file_write(struct enf_file *file, const struct iovec *lines, size_t len, size_t *done);

@@ -14,6 +14,7 @@
 
 /* Lines a sink gets in one go: a backlog after a full disk must not hold up the control thread. */
 #define FLUSH_LINES 256
+#define HELD_MAX    64
 #define DRAIN_BYTES (1u << 20)   /* of a spool in one go, the same */
 #define UNREAD_MAX  (256u << 10) /* what a receiver that reads nothing may hold in its socket: sent again */
 
@@ -106,19 +107,6 @@ static void drop_oldest(struct enf_hub *hub)
     hub->ring_len--;
 }
 
-/* Takes the texts of the entry. The newest line is kept whatever its size. */
-static void remember(struct enf_hub *hub, const struct enf_hub_entry *entry)
-{
-    size_t bytes = entry->len + entry->cef_len;
-
-    while (hub->ring_len > 0 &&
-           (hub->ring_len == hub->ring_cap || hub->ring_bytes + bytes > hub->ring_bytes_max))
-        drop_oldest(hub);
-    *entry_at(hub, hub->ring_len) = *entry;
-    hub->ring_len++;
-    hub->ring_bytes += bytes;
-}
-
 /* The sink has, or wants not, what is before sequence. */
 static void advance(struct enf_sink *sink, uint64_t sequence, bool sent)
 {
@@ -185,6 +173,34 @@ static int send_entry(struct enf_hub *hub, struct enf_sink *sink, const struct e
     return 0;
 }
 
+/* Of a file many lines are written at once. *index: of the first, then behind the last that is dealt with. 0,
+ * or what enf_file_write said. */
+static int send_lines(struct enf_hub *hub, struct enf_sink *sink, size_t *index, uint64_t now_ms)
+{
+    struct iovec lines[ENF_FILE_LINES_MAX];
+    size_t places[ENF_FILE_LINES_MAX], len = 0, done = 0, first = *index, end = first;
+    int err = 0;
+
+    for (; len < ENF_FILE_LINES_MAX && end < hub->ring_len; end++) {
+        const struct enf_hub_entry *entry = entry_at(hub, end);
+        const char *line; /* the entry's own text: nothing is added to it for a file */
+
+        if (!enf_sink_wants(sink, entry->action, entry->severity))
+            continue;
+        err = enf_hub_dress(hub, sink, entry, &line, &lines[len].iov_len);
+        if (err)
+            return err;
+        lines[len].iov_base = (void *)(uintptr_t)line;
+        places[len++] = end;
+    }
+    if (len > 0)
+        err = enf_sink_write_lines(sink, now_ms, lines, len, &done);
+    *index = done < len ? places[done] : end;
+    if (*index > first)
+        advance(sink, entry_at(hub, *index - 1)->sequence + 1, true);
+    return err;
+}
+
 /* Brings the sink up to date: first the spool, then memory. */
 static void flush(struct enf_hub *hub, struct enf_sink *sink, uint64_t now_ms, size_t lines_max,
                   size_t bytes_max)
@@ -197,7 +213,11 @@ static void flush(struct enf_hub *hub, struct enf_sink *sink, uint64_t now_ms, s
             (void)enf_file_open(&sink->file);
         more = enf_sink_drain(sink, now_ms, bytes_max);
     }
-    for (index = find(hub, sink->next); !more && n < lines_max && index < hub->ring_len; index++) {
+    index = find(hub, sink->next);
+    for (; !more && sink->type == ENF_HUB_FILE && n < lines_max && index < hub->ring_len;
+         n += ENF_FILE_LINES_MAX)
+        more = send_lines(hub, sink, &index, now_ms);
+    for (; !more && n < lines_max && index < hub->ring_len; index++) {
         const struct enf_hub_entry *entry = entry_at(hub, index);
 
         if (enf_sink_wants(sink, entry->action, entry->severity)) {
@@ -260,6 +280,44 @@ static int render(const struct enf_hub *hub, const struct enf_event *event, stru
     return err;
 }
 
+static void flush_all(struct enf_hub *hub, uint64_t now_ms)
+{
+    hub->held = 0;
+    for (size_t i = 0; i < hub->sinks_len; i++)
+        flush(hub, &hub->sinks[i], now_ms, FLUSH_LINES, DRAIN_BYTES);
+}
+
+static bool has_room(const struct enf_hub *hub, const struct enf_hub_entry *entry)
+{
+    return hub->ring_len < hub->ring_cap &&
+           hub->ring_bytes + entry->len + entry->cef_len <= hub->ring_bytes_max;
+}
+
+/* Takes the texts of the entry. The newest line is kept whatever its size. */
+static void remember(struct enf_hub *hub, const struct enf_hub_entry *entry, uint64_t now_ms)
+{
+    while (hub->ring_len > 0 && !has_room(hub, entry)) {
+        if (hub->held >= hub->ring_len) /* what is held must not fall out of memory */
+            flush_all(hub, now_ms);
+        drop_oldest(hub);
+    }
+    *entry_at(hub, hub->ring_len) = *entry;
+    hub->ring_len++;
+    hub->ring_bytes += entry->len + entry->cef_len;
+}
+
+void enf_hub_hold(struct enf_hub *hub)
+{
+    hub->holds = true;
+}
+
+void enf_hub_release(struct enf_hub *hub, uint64_t now_ms)
+{
+    hub->holds = false;
+    if (hub->held > 0)
+        flush_all(hub, now_ms);
+}
+
 int enf_hub_emit(struct enf_hub *hub, uint64_t now_ms, struct enf_event *event)
 {
     const struct enf_event_class *class = enf_event_classify(event->action);
@@ -273,9 +331,9 @@ int enf_hub_emit(struct enf_hub *hub, uint64_t now_ms, struct enf_event *event)
         hub->lost_before++;
         return err;
     }
-    remember(hub, &entry);
-    for (size_t i = 0; i < hub->sinks_len; i++)
-        flush(hub, &hub->sinks[i], now_ms, FLUSH_LINES, DRAIN_BYTES);
+    remember(hub, &entry, now_ms);
+    if (!hub->holds || ++hub->held == HELD_MAX)
+        flush_all(hub, now_ms);
     if (hub->listener) {
         struct enf_hub_line line = line_of(entry_at(hub, hub->ring_len - 1));
 
@@ -301,6 +359,7 @@ static void tell_gap(struct enf_hub *hub, struct enf_sink *sink)
 
 void enf_hub_tick(struct enf_hub *hub, uint64_t now_ms)
 {
+    hub->held = 0;
     for (size_t i = 0; i < hub->sinks_len; i++) {
         if (enf_file_moved(&hub->sinks[i].file))
             (void)enf_file_open(&hub->sinks[i].file); /* where that fails, the old file is better than none */

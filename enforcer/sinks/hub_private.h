@@ -39,6 +39,8 @@ struct enf_hub {
     size_t sinks_len;
     char *scratch; /* a line as one sink wants it */
     size_t scratch_size;
+    bool holds;              /* enf_hub_hold */
+    size_t held;             /* lines that the sinks have not been given yet */
     uint64_t written_before; /* by sinks that are gone */
     uint64_t lost_before;    /* the same, and events that were not rendered */
 };

@@ -36,23 +36,32 @@ static bool has_room(struct enf_json *json, size_t more)
     return true;
 }
 
-static void put(struct enf_json *json, const char *text, size_t len)
+/* Called for every piece of every event. */
+static inline void put(struct enf_json *json, const char *text, size_t len)
 {
-    if (!has_room(json, len))
+    if ((json->failed || json->room - json->len < len) && !has_room(json, len))
         return;
     memcpy(json->text + json->len, text, len);
     json->len += len;
 }
 
-static void put_char(struct enf_json *json, char c)
+static inline void put_char(struct enf_json *json, char c)
 {
     put(json, &c, 1);
+}
+
+/* Nothing is in the innermost object or list. Something has been written. */
+static inline bool is_opened(const struct enf_json *json)
+{
+    char last = json->text[json->len - 1];
+
+    return last == '{' || last == '[';
 }
 
 /* What stands in front of a value: a comma, unless it is the first, and its name. */
 static void put_key(struct enf_json *json, const char *key)
 {
-    if (json->len > 0 && !strchr("{[", json->text[json->len - 1]))
+    if (json->len > 0 && !is_opened(json))
         put_char(json, ',');
     if (!key)
         return;
@@ -72,7 +81,7 @@ size_t enf_json_begin(struct enf_json *json, const char *key, char open)
 
 void enf_json_end(struct enf_json *json, size_t began, char close, bool keep)
 {
-    if (!keep && !json->failed && strchr("{[", json->text[json->len - 1]))
+    if (!keep && !json->failed && is_opened(json))
         json->len = began;
     else
         put_char(json, close);
@@ -198,11 +207,13 @@ int enf_json_take(struct enf_json *json, char **text, size_t *len)
         enf_json_clear(json);
         return -ENOMEM;
     }
-    char *fitting = realloc(json->text, json->len);
-    if (fitting)
-        json->text = fitting;
-    *text = json->text;
-    *len = json->len - 1;
-    *json = (struct enf_json){.text = NULL};
-    return 0;
+    /* Not cut to size: pieces of all lengths would be left behind, and joined again later. */
+    char *copy = malloc(json->len);
+    if (copy) {
+        memcpy(copy, json->text, json->len);
+        *text = copy;
+        *len = json->len - 1;
+    }
+    enf_json_clear(json);
+    return copy ? 0 : -ENOMEM;
 }

@@ -147,15 +147,24 @@ static void failed(struct enf_sink *sink, uint64_t now_ms, int err)
     rewind_sink(sink);
 }
 
-static int write_file(struct enf_sink *sink, uint64_t now_ms, const char *line, size_t len)
+int enf_sink_write_lines(struct enf_sink *sink, uint64_t now_ms, const struct iovec *lines, size_t len,
+                         size_t *done)
 {
-    int err = enf_file_write(&sink->file, line, len);
+    int err = enf_file_write(&sink->file, lines, len, done);
 
     if (err)
         sink->retry_ms = now_ms + ENF_HUB_RETRY_MS;
-    else
-        sink->written++;
+    sink->written += *done;
     return err;
+}
+
+static int write_file(struct enf_sink *sink, uint64_t now_ms, const char *line, size_t len)
+{
+    /* writev promises not to write to it */
+    const struct iovec one = {.iov_base = (void *)(uintptr_t)line, .iov_len = len};
+    size_t done;
+
+    return enf_sink_write_lines(sink, now_ms, &one, 1, &done);
 }
 
 int enf_sink_write(struct enf_sink *sink, uint64_t now_ms, const char *line, size_t len)

@@ -66,6 +66,9 @@ bool enf_sink_is_due(const struct enf_sink *sink, uint64_t now_ms);
 /* Writes or sends a line whole; a failure sets the time of the next attempt, and what was sent and is not
  * known to have arrived is to be sent again: next and the spool go back. 0 or -errno. */
 int enf_sink_write(struct enf_sink *sink, uint64_t now_ms, const char *line, size_t len);
+/* The same for several lines of a file, as enf_file_write. */
+int enf_sink_write_lines(struct enf_sink *sink, uint64_t now_ms, const struct iovec *lines, size_t len,
+                         size_t *done);
 /* Writes what the spool has, up to about bytes_max. 0 when it is empty, 1 when there is more, or -errno. */
 int enf_sink_drain(struct enf_sink *sink, uint64_t now_ms, size_t bytes_max);
 /* Once a second: lets go of what the receiver has had for ENF_HUB_SETTLE_MS, notices one that is gone. */

@@ -31,7 +31,8 @@ struct enf_hub_line {
     size_t len;
 };
 
-/* Called once an event, after the sinks had their turn. It must not call the hub with another event. */
+/* Called once an event, after the sinks had their turn (while they are held: before). It must not call the
+ * hub with another event. */
 typedef void (*enf_hub_listener)(void *ctx, const struct enf_hub_line *line);
 
 /* Lines that a sink will never get, told by enf_hub_tick: once soon after the first of them, and once when
@@ -125,6 +126,11 @@ int enf_hub_set_sinks(struct enf_hub *hub, const struct enf_hub_sink *sinks, siz
  * anything but the file system. 0; -EINVAL or -ENOMEM where it could not be rendered: its number is used up,
  * so that the gap shows. */
 int enf_hub_emit(struct enf_hub *hub, uint64_t now_ms, struct enf_event *event);
+
+/* Between the two, events go to the sinks some at a time, which is cheaper by half where there are many: at
+ * most 64 of them are only in memory, and none of them after the release. */
+void enf_hub_hold(struct enf_hub *hub);
+void enf_hub_release(struct enf_hub *hub, uint64_t now_ms);
 
 /* To be called about once a second: retries sinks that failed, reopens files that were moved or removed. */
 void enf_hub_tick(struct enf_hub *hub, uint64_t now_ms);

@@ -420,6 +420,51 @@ static void test_torn_end_is_closed_off(void **state)
     assert_int_equal(torn, 1);
 }
 
+static size_t lines_of(const char *path)
+{
+    size_t torn, lines = read_log(path, 1, &torn);
+
+    assert_int_equal(torn, 0);
+    return lines;
+}
+
+static void test_held_lines_go_out_together(void **state)
+{
+    struct bed *bed = *state;
+
+    assert_int_equal(set_sink(bed, bed->log), 0);
+    enf_hub_hold(bed->hub);
+    emit(bed, 0, 63);
+    assert_int_equal(lines_of(bed->log), 0);
+    assert_int_equal(bed->heard, 63);
+    emit(bed, 0, 2);
+    assert_int_equal(lines_of(bed->log), 64);
+    enf_hub_release(bed->hub, 0);
+    assert_int_equal(lines_of(bed->log), 65);
+    emit(bed, 0, 1);
+    assert_int_equal(lines_of(bed->log), 66);
+}
+
+/* What is held is neither forgotten by the tick or the end, nor does it fall out of a small memory. */
+static void test_held_lines_are_not_lost(void **state)
+{
+    struct bed *bed = *state;
+    struct enf_hub_stats stats;
+
+    make_hub(bed, 4, 0);
+    assert_int_equal(set_sink(bed, bed->log), 0);
+    enf_hub_hold(bed->hub);
+    emit(bed, 0, 11);
+    assert_int_equal(lines_of(bed->log), 8);
+    enf_hub_tick(bed->hub, 0);
+    assert_int_equal(lines_of(bed->log), 11);
+    emit(bed, 0, 3);
+    enf_hub_stats(bed->hub, &stats);
+    assert_int_equal(stats.lost, 0);
+    enf_hub_free(&bed->hub);
+    assert_int_equal(lines_of(bed->log), 14);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +481,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_short_writes_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reopen_failure_keeps_writing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_lines_go_out_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_lines_are_not_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_end_is_closed_off, setup, teardown),
     };
 
