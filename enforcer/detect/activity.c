@@ -8,7 +8,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define RING_MIN 4 /* after the one inside the slot */
+#define RING_MIN       4 /* after the one inside the slot */
+#define CACHE_LINE     64
+#define PRINTS_FETCHED 32 /* of a set that has more, which ones are asked for is not known yet */
 
 static uint32_t clamp_prints(uint32_t connections)
 {
@@ -301,13 +303,12 @@ void activity_prefetch(const struct subscriber *subscriber)
         __builtin_prefetch(subscriber->many, 1);
     if (!subscriber->ring)
         return;
-    /* The newest, and the place of the next, each maybe across two lines; all, where it is full: it will be
-     * tidied. */
+    /* The newest, and the place of the next, each maybe across two lines; all, where there is nothing else
+     * that knows a retransmission. */
     const struct ring *ring = subscriber->ring;
     uint32_t mask = subscriber->capacity - 1U;
     uint32_t next = subscriber->first + subscriber->len;
-    uint32_t len =
-        subscriber->len == subscriber->capacity && subscriber->len <= FEW_MAX ? subscriber->len : 2;
+    uint32_t len = !subscriber->many && subscriber->len <= FEW_MAX ? subscriber->len + 1U : 2;
     for (uint32_t back = 0; back < len; back++) {
         __builtin_prefetch(&ring->at[(next - back) & mask], 1);
         __builtin_prefetch((const char *)(&ring->at[(next - back) & mask] + 1) - 1, 1);
@@ -321,6 +322,8 @@ void activity_prefetch_many(const struct subscriber *subscriber)
     const struct many *many = subscriber->many;
     if (!many)
         return;
+    for (uint32_t i = 0; i < many->prints.len && i < PRINTS_FETCHED; i += CACHE_LINE / sizeof(struct print))
+        __builtin_prefetch(&many->prints.slots[i], 1);
     if (many->stamps.len > 0) {
         uint32_t mask = many->stamps.capacity - 1;
         __builtin_prefetch(&many->stamps.at[many->stamps.first], 0);

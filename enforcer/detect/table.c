@@ -2,17 +2,17 @@
 /* Slots in chunks that never move, an index by linear probing, a list a level. */
 #include "enforcer/detect/table.h"
 
+#include "enforcer/core/pages.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define HUGE_PAGE      (2u << 20)
 #define CACHE_LINE     64
-#define CHUNK_LEN      (HUGE_PAGE / sizeof(struct subscriber)) /* slots */
+#define CHUNK_LEN      (ENF_HUGE_PAGE / sizeof(struct subscriber)) /* slots */
 #define COUNTED_LEN    1024 /* slots: memory is in use from the first touch of a page on */
 #define SECOND_CHANCES 4
 
@@ -25,15 +25,6 @@ static size_t chunks_max(size_t max)
 static size_t chunk_len(const struct table *table)
 {
     return table->max < CHUNK_LEN ? table->max : CHUNK_LEN;
-}
-
-/* What is looked up at random places costs a walk over page tables beside each cache line otherwise. A wish:
- * nothing but speed depends on it. */
-static void wish_huge_pages(void *memory, size_t size)
-{
-    size_t skip = -(uintptr_t)memory & (HUGE_PAGE - 1);
-    if (memory && size >= skip + HUGE_PAGE)
-        (void)madvise((char *)memory + skip, (size - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 }
 
 int table_init(struct table *table, size_t max, uint64_t seed)
@@ -51,7 +42,7 @@ int table_init(struct table *table, size_t max, uint64_t seed)
     }
     for (size_t i = 0; i < TABLE_LEVELS; i++)
         fresh.levels[i] = (struct table_list){TABLE_NONE, TABLE_NONE};
-    wish_huge_pages(fresh.slots, fresh.slots_len * sizeof(*fresh.slots));
+    enf_pages_wish_huge(fresh.slots, fresh.slots_len * sizeof(*fresh.slots));
     *table = fresh;
     return 0;
 }
@@ -228,10 +219,10 @@ static uint32_t take_id(struct table *table)
     }
     if (table->used == table->chunks_len * CHUNK_LEN) {
         size_t size = chunk_len(table) * sizeof(struct subscriber);
-        struct subscriber *chunk = aligned_alloc(size < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE, size);
+        struct subscriber *chunk = aligned_alloc(size < ENF_HUGE_PAGE ? CACHE_LINE : ENF_HUGE_PAGE, size);
         if (!chunk)
             return TABLE_NONE;
-        wish_huge_pages(chunk, size);
+        enf_pages_wish_huge(chunk, size);
         table->chunks[table->chunks_len++] = chunk;
     }
     return table->used++;

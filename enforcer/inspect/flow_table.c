@@ -2,16 +2,16 @@
 /* Flows by hash, in lists by what they wait for, and how many a subscriber has. */
 #include "enforcer/inspect/flow_table.h"
 
+#include "enforcer/core/pages.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #define XXH_INLINE_ALL /* keys of known length: a call costs more than the hash */
 #include <xxhash.h>
 
 #define FETCH_AHEAD 4
-#define HUGE_PAGE   (2UL << 20)
 
 uint32_t enf_flow_hash(const struct enf_flows *flows, const struct flow_key *key)
 {
@@ -320,15 +320,6 @@ void enf_flow_unread(struct enf_flows *flows, struct flow *flow, uint64_t now_ms
 
 /* --- the whole table --- */
 
-/* Both tables are read at random: with pages of 4 KB nearly each read would miss the TLB too. Only a wish. */
-static void wish_huge_pages(void *memory, size_t size)
-{
-    uintptr_t from = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    uintptr_t to = ((uintptr_t)memory + size) / HUGE_PAGE * HUGE_PAGE;
-    if (from < to)
-        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
-}
-
 int enf_flows_new(const struct enf_flows_params *params, struct enf_flows **out)
 {
     struct enf_flows_params taken = *params;
@@ -359,8 +350,8 @@ int enf_flows_new(const struct enf_flows_params *params, struct enf_flows **out)
         enf_flows_free(&flows);
         return -ENOMEM;
     }
-    wish_huge_pages(flows->slots, slots * sizeof(*flows->slots));
-    wish_huge_pages(flows->flows, taken.max_flows * sizeof(*flows->flows));
+    enf_pages_wish_huge(flows->slots, slots * sizeof(*flows->slots));
+    enf_pages_wish_huge(flows->flows, taken.max_flows * sizeof(*flows->flows));
     *out = flows;
     return 0;
 }

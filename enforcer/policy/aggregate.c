@@ -2,6 +2,7 @@
 /* Open intervals by key: a hash to records in chunks, and a queue by start, which is also the order in which
  * they end. */
 #include "enforcer/policy/aggregate.h"
+#include "enforcer/core/pages.h"
 #include "enforcer/core/text.h"
 #include "enforcer/policy/keymap.h"
 
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK   256u
+#define CHUNK   ((uint32_t)(ENF_HUGE_PAGE / sizeof(struct record)))
 #define COMMONS ENF_EVENT_ACTION_COUNT /* records 1 to COMMONS: one an action, for keys beyond the cap */
 
 /* What every packet touches comes first, in one cache line. */
@@ -50,11 +51,15 @@ static int chunk_add(struct enf_aggregate *aggregate)
     if (!chunks)
         return -ENOMEM;
     aggregate->chunks = chunks;
-    chunks[aggregate->chunks_len] = aligned_alloc(_Alignof(struct record), CHUNK * sizeof(struct record));
-    if (!chunks[aggregate->chunks_len])
+    struct record *chunk = aligned_alloc(ENF_HUGE_PAGE, ENF_HUGE_PAGE);
+    if (!chunk)
         return -ENOMEM;
-    memset(chunks[aggregate->chunks_len], 0, CHUNK * sizeof(struct record));
-    aggregate->chunks_len++;
+    /* The first one takes small pages, as they are needed: many never see more than a few keys. */
+    if (aggregate->chunks_len > 0)
+        enf_pages_wish_huge(chunk, ENF_HUGE_PAGE);
+    else
+        memset(chunk, 0, (1 + COMMONS) * sizeof(*chunk));
+    chunks[aggregate->chunks_len++] = chunk;
     return 0;
 }
 

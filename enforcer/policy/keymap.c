@@ -2,6 +2,8 @@
 /* Linear probing at most half full; removal moves later keys of the run back into the hole. */
 #include "enforcer/policy/keymap.h"
 
+#include "enforcer/core/pages.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +27,29 @@ static size_t slot_of(const struct enf_keymap *map, const struct enf_key *key)
     return at;
 }
 
+/* Zeroed. Large ones begin where a huge page does. */
+static struct enf_keymap_slot *make_slots(size_t len)
+{
+    size_t size = len * sizeof(struct enf_keymap_slot);
+    struct enf_keymap_slot *slots;
+
+    if (size < ENF_HUGE_PAGE)
+        return calloc(len, sizeof(*slots));
+    size = (size + ENF_HUGE_PAGE - 1) / ENF_HUGE_PAGE * ENF_HUGE_PAGE;
+    slots = aligned_alloc(ENF_HUGE_PAGE, size);
+    if (!slots)
+        return NULL;
+    enf_pages_wish_huge(slots, size);
+    memset(slots, 0, size);
+    return slots;
+}
+
 static int grow(struct enf_keymap *map)
 {
     struct enf_keymap larger = {.seed = map->seed, .used = map->used};
 
     larger.slots_len = map->slots_len ? map->slots_len * 2 : SLOTS_MIN;
-    larger.slots = calloc(larger.slots_len, sizeof(*larger.slots));
+    larger.slots = make_slots(larger.slots_len);
     if (!larger.slots)
         return -ENOMEM;
     for (size_t i = 0; i < map->slots_len; i++)
