@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_SNAPLEN  192  /* IP header, some IPv6 extension headers, TCP header */
-#define LOG_BATCH    32   /* copies delivered together */
+#define LOG_SNAPLEN  192 /* IP header, some IPv6 extension headers, TCP header */
+#define LOG_BATCH    96 /* copies delivered together, at the latest with the next tick of the kernel's clock */
 #define COPY_SNAPLEN 2000 /* of an SMTP dialogue; what is longer is body */
 /* Fixed: both directions and all chains must agree, and a reload must not move subscribers. Who picks
  * addresses to meet in one worker gains nothing but that worker's company. */
@@ -104,8 +104,8 @@ static void set_tell(struct enf_builder *b, const char *name, const char *what, 
     if (workers(b) > 1)
         enf_builder_setf(b, name, "jump tell_%s%s", name + strlen("log_"), suffix);
     else
-        enf_builder_setf(b, name, "log prefix \"enf:%s\" group %u snaplen %u queue-threshold 32", what,
-                         ENF_LOG_GROUP, snaplen);
+        enf_builder_setf(b, name, "log prefix \"enf:%s\" group %u snaplen %u queue-threshold %u", what,
+                         ENF_LOG_GROUP, snaplen, LOG_BATCH);
 }
 
 void enf_workers_family(struct enf_builder *b, enum enf_family family)
