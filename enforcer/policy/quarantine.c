@@ -76,10 +76,16 @@ static bool is_text(const char *text, size_t size)
     return strnlen(text, size) < size;
 }
 
+static bool is_time(uint64_t ms)
+{
+    return ms <= ENF_QUARANTINE_TIME_MAX || ms == ENF_FOREVER;
+}
+
 static bool is_quarantine(const struct enf_quarantine *entry)
 {
     return enf_prefix_is_valid(&entry->subscriber) && entry->level > ENF_LEVEL_NONE &&
            (unsigned)entry->level < ENF_LEVEL_COUNT && entry->until_ms > entry->since_ms &&
+           is_time(entry->until_ms) && is_time(entry->since_ms) &&
            is_text(entry->reason, sizeof(entry->reason)) && is_text(entry->actor, sizeof(entry->actor)) &&
            is_text(entry->ticket, sizeof(entry->ticket)) && is_text(entry->group, sizeof(entry->group));
 }
@@ -107,7 +113,8 @@ static struct siblings siblings_of(const struct enf_quarantine_table *table,
 /* With a in force, b adds nothing. */
 static bool dominates(const struct enf_quarantine_node *a, const struct enf_quarantine_node *b)
 {
-    return enf_quarantine_node_level(a) >= enf_quarantine_node_level(b) && a->until_ms >= b->until_ms &&
+    return enf_quarantine_node_level(a) >= enf_quarantine_node_level(b) &&
+           enf_quarantine_node_until(a) >= enf_quarantine_node_until(b) &&
            (enf_quarantine_node_forced(a) || !enf_quarantine_node_forced(b));
 }
 
@@ -117,8 +124,8 @@ static struct enf_quarantine_node model_of(const struct enf_quarantine *entry)
         .prefix = entry->subscriber,
         .rank = enf_quarantine_rank(entry->level, entry->forced),
         .net = entry->net,
-        .since_ms = entry->since_ms,
-        .until_ms = entry->until_ms,
+        .since = enf_quarantine_time(entry->since_ms),
+        .until = enf_quarantine_time(entry->until_ms),
         .convictions = entry->convictions,
     };
 }
@@ -151,7 +158,7 @@ static uint32_t strongest(const struct enf_quarantine_table *table, const struct
 
         if (!old || enf_quarantine_node_level(node) > enf_quarantine_node_level(old) ||
             (enf_quarantine_node_level(node) == enf_quarantine_node_level(old) &&
-             node->until_ms > old->until_ms))
+             enf_quarantine_node_until(node) > enf_quarantine_node_until(old)))
             best = siblings->ids[i];
     }
     return best;
@@ -186,12 +193,12 @@ static enum enf_quarantine_change change_of(const struct enf_quarantine_table *t
         node = enf_quarantine_node(table, siblings->ids[i]);
         if (how == ENF_QUARANTINE_EXTEND && dominates(node, model))
             return ENF_QUARANTINE_UNCHANGED;
-        if (node->until_ms > until_ms)
-            until_ms = node->until_ms;
+        if (enf_quarantine_node_until(node) > until_ms)
+            until_ms = enf_quarantine_node_until(node);
     }
-    if (how == ENF_QUARANTINE_EXTEND || model->until_ms > until_ms)
+    if (how == ENF_QUARANTINE_EXTEND || enf_quarantine_node_until(model) > until_ms)
         return ENF_QUARANTINE_EXTENDED;
-    if (model->until_ms < until_ms)
+    if (enf_quarantine_node_until(model) < until_ms)
         return ENF_QUARANTINE_SHORTENED;
     node = enf_quarantine_node(table, siblings->ids[0]);
     if (siblings->len == 1 && node->rank == model->rank && node->text == model->text &&
@@ -211,8 +218,8 @@ static void displace(struct enf_quarantine_table *table, const struct siblings *
     for (size_t i = 0; i < siblings->len; i++) {
         const struct enf_quarantine_node *node = enf_quarantine_node(table, siblings->ids[i]);
 
-        if (node->since_ms < model->since_ms)
-            model->since_ms = node->since_ms;
+        if (enf_quarantine_node_since(node) < enf_quarantine_node_since(model))
+            model->since = node->since;
         if (how == ENF_QUARANTINE_EXTEND && !dominates(model, node))
             continue;
         if (node->rank != model->rank) {

@@ -21,7 +21,8 @@ static int best_note(void *ctx, uint32_t id)
     const struct enf_quarantine_node *old = best->id ? enf_quarantine_node(best->table, best->id) : NULL;
 
     if (!old || enf_quarantine_node_level(node) > enf_quarantine_node_level(old) ||
-        (enf_quarantine_node_level(node) == enf_quarantine_node_level(old) && node->until_ms > old->until_ms))
+        (enf_quarantine_node_level(node) == enf_quarantine_node_level(old) &&
+         enf_quarantine_node_until(node) > enf_quarantine_node_until(old)))
         best->id = id;
     return 0;
 }
@@ -249,11 +250,12 @@ static int flatten_net(void *ctx, uint32_t id)
         /* the very prefix once more, at another level */
         if (enf_addr_equal(&top->last, &range.last)) {
             top->level = level > top->level ? level : top->level;
-            top->until_ms = node->until_ms > top->until_ms ? node->until_ms : top->until_ms;
+            top->until_ms = enf_quarantine_node_until(node) > top->until_ms ? enf_quarantine_node_until(node)
+                                                                            : top->until_ms;
             return 0;
         }
     }
-    net_open(flat, &node->prefix, level, node->until_ms);
+    net_open(flat, &node->prefix, level, enf_quarantine_node_until(node));
     return 0;
 }
 

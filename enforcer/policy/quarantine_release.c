@@ -138,7 +138,8 @@ int enf_quarantine_release(struct enf_quarantine_table *table, const struct enf_
 
 uint64_t enf_quarantine_next_expiry(const struct enf_quarantine_table *table)
 {
-    return table->heap_len ? enf_quarantine_node(table, table->heap[1])->until_ms : ENF_FOREVER;
+    return table->heap_len ? enf_quarantine_node_until(enf_quarantine_node(table, table->heap[1]))
+                           : ENF_FOREVER;
 }
 
 size_t enf_quarantine_expire(struct enf_quarantine_table *table, uint64_t now_ms, size_t limit,

@@ -77,12 +77,12 @@ static void heap_place(struct enf_quarantine_table *table, uint32_t at, uint32_t
 
 static uint64_t heap_until(const struct enf_quarantine_table *table, uint32_t at)
 {
-    return enf_quarantine_node(table, table->heap[at])->until_ms;
+    return enf_quarantine_node_until(enf_quarantine_node(table, table->heap[at]));
 }
 
 static void heap_up(struct enf_quarantine_table *table, uint32_t at, uint32_t id)
 {
-    uint64_t until_ms = enf_quarantine_node(table, id)->until_ms;
+    uint64_t until_ms = enf_quarantine_node_until(enf_quarantine_node(table, id));
 
     while (at > 1 && heap_until(table, at / 2) > until_ms) {
         heap_place(table, at, table->heap[at / 2]);
@@ -93,7 +93,7 @@ static void heap_up(struct enf_quarantine_table *table, uint32_t at, uint32_t id
 
 static void heap_down(struct enf_quarantine_table *table, uint32_t at, uint32_t id)
 {
-    uint64_t until_ms = enf_quarantine_node(table, id)->until_ms;
+    uint64_t until_ms = enf_quarantine_node_until(enf_quarantine_node(table, id));
 
     for (uint32_t child = at * 2; child <= table->heap_len; child = at * 2) {
         if (child < table->heap_len && heap_until(table, child + 1) < heap_until(table, child))
@@ -115,7 +115,7 @@ static void heap_remove(struct enf_quarantine_table *table, uint32_t at)
     last = table->heap[table->heap_len--];
     if (at > table->heap_len)
         return;
-    if (at > 1 && heap_until(table, at / 2) > enf_quarantine_node(table, last)->until_ms)
+    if (at > 1 && heap_until(table, at / 2) > enf_quarantine_node_until(enf_quarantine_node(table, last)))
         heap_up(table, at, last);
     else
         heap_down(table, at, last);
@@ -323,7 +323,7 @@ uint32_t enf_quarantine_insert(struct enf_quarantine_table *table, const struct 
     *node = *model;
     node->heap_at = 0;
     tree_insert(table, id);
-    if (node->until_ms != ENF_FOREVER)
+    if (enf_quarantine_node_until(node) != ENF_FOREVER)
         heap_up(table, ++table->heap_len, id);
     return id;
 }

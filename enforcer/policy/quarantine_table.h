@@ -2,24 +2,55 @@
 /* The storage behind enf_quarantine_*: nodes in chunks, two ordered trees (singles, nets), a heap by end. */
 #pragma once
 
+#include "enforcer/core/text.h"
 #include "enforcer/policy/intern.h"
 #include "enforcer/policy/quarantine.h"
 
 #define ENF_QUARANTINE_CHUNK 4096u /* nodes in one allocation: growing never copies a million of them */
 
-/* 56 bytes: a million quarantines must fit where each saved with its texts would take 460. */
+/* Wall clock in 48 bits, to the year 10889; the greatest number is ENF_FOREVER. */
+struct enf_quarantine_time {
+    uint16_t low, middle, high;
+};
+#define ENF_QUARANTINE_TIME_MAX ((1ULL << 48) - 2)
+
+static inline struct enf_quarantine_time enf_quarantine_time(uint64_t ms)
+{
+    return (struct enf_quarantine_time){(uint16_t)ms, (uint16_t)(ms >> 16), (uint16_t)(ms >> 32)};
+}
+
+static inline uint64_t enf_quarantine_time_ms(struct enf_quarantine_time time)
+{
+    uint64_t ms = time.low | (uint64_t)time.middle << 16 | (uint64_t)time.high << 32;
+
+    return ms > ENF_QUARANTINE_TIME_MAX ? ENF_FOREVER : ms;
+}
+
+/* 52 bytes: a million quarantines must fit where each saved with its texts would take 460. */
 struct enf_quarantine_node {
     struct enf_prefix prefix;
     uint8_t rank; /* level * 2 + forced: with the prefix the key */
     bool net;
+    struct enf_quarantine_time since;
+    struct enf_quarantine_time until;
     uint32_t text; /* interned "reason\0actor\0ticket\0group\0" */
-    uint64_t since_ms;
-    uint64_t until_ms;
     uint32_t convictions;
     uint32_t left; /* of a free node: the next free one */
     uint32_t right;
     uint32_t heap_at; /* place in the heap, 0: not in it (no end) */
 };
+
+_Static_assert(sizeof(struct enf_quarantine_node) == 52, "a million must fit 64 MB with all that is needed");
+
+static inline uint64_t enf_quarantine_node_since(const struct enf_quarantine_node *node)
+{
+    return enf_quarantine_time_ms(node->since);
+}
+
+static inline uint64_t enf_quarantine_node_until(const struct enf_quarantine_node *node)
+{
+    return enf_quarantine_time_ms(node->until);
+}
 
 struct enf_quarantine_tree {
     uint32_t root;

@@ -44,8 +44,8 @@ void enf_quarantine_expand(const struct enf_quarantine_table *table, uint32_t id
         .net = node->net,
         .forced = enf_quarantine_node_forced(node),
         .level = enf_quarantine_node_level(node),
-        .since_ms = node->since_ms,
-        .until_ms = node->until_ms,
+        .since_ms = enf_quarantine_node_since(node),
+        .until_ms = enf_quarantine_node_until(node),
         .convictions = node->convictions,
     };
     text = text_next(out->reason, sizeof(out->reason), text);
@@ -66,8 +66,8 @@ struct enf_quarantine_ends enf_quarantine_ends(const struct enf_quarantine_table
 
         if (!enf_prefix_equal(&node->prefix, subscriber))
             break;
-        if (node->until_ms > *until_ms)
-            *until_ms = node->until_ms;
+        if (enf_quarantine_node_until(node) > *until_ms)
+            *until_ms = enf_quarantine_node_until(node);
     }
     return ends;
 }

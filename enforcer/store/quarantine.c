@@ -61,7 +61,6 @@ static bool read_row(sqlite3_stmt *row, struct enf_quarantine *out)
     uint64_t forced = 0;
     uint64_t convictions = 0;
 
-    *out = (struct enf_quarantine){.net = false};
     if (!enf_store_column_prefix(row, 0, &out->subscriber) || !enf_store_column_number(row, 3, 1, &net) ||
         !enf_store_column_number(row, 4, ENF_LEVEL_COUNT - 1, &level) || level == ENF_LEVEL_NONE ||
         !enf_store_column_number(row, 5, 1, &forced) || !enf_store_column_time(row, 6, &out->since_ms) ||

@@ -81,10 +81,10 @@ size_t enf_quarantine_count_level(const struct enf_quarantine_table *table, enum
 size_t enf_quarantine_count_nets(const struct enf_quarantine_table *table);
 
 /* Adds len entries, all or none. On an extension the earlier since_ms stays, and an empty ticket does not
- * displace one. 0; -EINVAL for an entry that is no quarantine (prefix, level, until_ms <= since_ms, text that
- * is not terminated); -ENOSPC where the entries with new prefixes do not fit below the cap (one that is twice
- * in the call counts twice); -ENOMEM. On failure nothing has changed and the sink was not called. O(log n) an
- * entry. */
+ * displace one. 0; -EINVAL for an entry that is no quarantine (prefix, level, until_ms <= since_ms, an end
+ * beyond the year 10889 that is not ENF_FOREVER, text that is not terminated); -ENOSPC where the entries with
+ * new prefixes do not fit below the cap (one that is twice in the call counts twice); -ENOMEM. On failure
+ * nothing has changed and the sink was not called. O(log n) an entry. */
 int enf_quarantine_add(struct enf_quarantine_table *table, const struct enf_quarantine *entries, size_t len,
                        enum enf_quarantine_how how, struct enf_quarantine_sink *sink);
 

@@ -94,9 +94,9 @@ static void test_refused(void **state)
 {
     struct bed *bed = *state;
     struct enf_quarantine q = entry("192.0.2.1", ENF_LEVEL_SMTP, 1);
-    struct enf_quarantine bad[9];
+    struct enf_quarantine bad[10];
 
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 10; i++)
         bad[i] = q;
     bad[0].subscriber.addr.family = ENF_FAMILY_NONE;
     bad[1].subscriber.len = 33;
@@ -107,7 +107,8 @@ static void test_refused(void **state)
     bad[6].until_ms = bad[6].since_ms;
     memset(bad[7].reason, 'x', sizeof(bad[7].reason));
     memset(bad[8].group, 'x', sizeof(bad[8].group));
-    for (size_t i = 0; i < 9; i++) {
+    bad[9].until_ms = (1ULL << 48) - 1; /* beyond the latest end, but not for ever */
+    for (size_t i = 0; i < 10; i++) {
         struct enf_quarantine both[2] = {q, bad[i]};
 
         assert_int_equal(enf_quarantine_add(bed->table, both, 2, ENF_QUARANTINE_SET, &bed->sink), -EINVAL);
@@ -117,6 +118,26 @@ static void test_refused(void **state)
     assert_int_equal(enf_quarantine_new(0, 1, &bed->table), -EINVAL);
     assert_int_equal(enf_quarantine_new(ENF_QUARANTINE_ENTRIES_LIMIT + 1, 1, &bed->table), -EINVAL);
     assert_int_equal(enf_quarantine_set_max(bed->table, 0), -EINVAL);
+}
+
+/* Ends are kept in 48 bits: each comes back as it was given. */
+static void test_ends_come_back(void **state)
+{
+    static const uint64_t ends[] = {NOW + 1, NOW + 0xffff, (1ULL << 32) - 1 + NOW, (1ULL << 48) - 2,
+                                    ENF_FOREVER};
+    struct bed *bed = *state;
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct enf_quarantine q = entry("192.0.2.1", ENF_LEVEL_SMTP, 1), found;
+        q.since_ms = i;
+        q.until_ms = ends[i];
+        enf_quarantine_release(bed->table, &q.subscriber, NULL, &(size_t){0});
+        assert_int_equal(enf_quarantine_add(bed->table, &q, 1, ENF_QUARANTINE_SET, NULL), 0);
+        assert_true(enf_quarantine_find(bed->table, &q.subscriber, &found));
+        assert_int_equal(found.since_ms, i);
+        assert_int_equal(found.until_ms, ends[i]);
+        assert_int_equal(enf_quarantine_next_expiry(bed->table), ends[i]);
+    }
 }
 
 static void test_cap_is_all_or_nothing(void **state)
@@ -254,6 +275,7 @@ int main(void)
         T(test_meet),
         T(test_extension_keeps_what_people_wrote),
         T(test_refused),
+        T(test_ends_come_back),
         T(test_cap_is_all_or_nothing),
         T(test_flatten),
         T(test_count_of_levels),
