@@ -11,6 +11,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,7 +23,39 @@
 #define DUMP_TRIES    5
 #define REQUEST_SEQ   0x656e66u /* not 0, which stands in verdicts; one request at a time */
 
-int enf_netlink_open(struct enf_netlink *nl)
+/* --- sockets that are not closed ---
+ * While a socket of nf_tables is closed the kernel lets nobody change a table, and before it goes on it waits
+ * for all that was deleted to be destroyed: 10 to 30 ms (nft_rcv_nl_event; docs/decisions/0030). Each ban
+ * deletes something. So a socket that is at rest is kept for the next one who wants one. */
+#define SPARE_MAX 8
+
+static struct {
+    pthread_mutex_t lock;
+    struct enf_netlink sockets[SPARE_MAX];
+    size_t len;
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool take_spare(struct enf_netlink *nl)
+{
+    pthread_mutex_lock(&spare.lock);
+    bool taken = spare.len > 0;
+    if (taken)
+        *nl = spare.sockets[--spare.len];
+    pthread_mutex_unlock(&spare.lock);
+    return taken;
+}
+
+static bool keep_spare(const struct enf_netlink *nl)
+{
+    pthread_mutex_lock(&spare.lock);
+    bool kept = spare.len < SPARE_MAX;
+    if (kept)
+        spare.sockets[spare.len++] = *nl;
+    pthread_mutex_unlock(&spare.lock);
+    return kept;
+}
+
+static int open_socket(struct enf_netlink *nl)
 {
     struct timeval limit = {.tv_sec = ANSWER_LIMIT};
     int size = SOCKET_BUFFER, on = 1;
@@ -34,7 +67,7 @@ int enf_netlink_open(struct enf_netlink *nl)
     if (mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
         int err = -errno;
-        enf_netlink_close(nl);
+        mnl_socket_close(nl->socket);
         return err;
     }
     /* Large answers must fit; where the privilege lacks, the default has to do. Short acknowledgements (no
@@ -49,9 +82,14 @@ int enf_netlink_open(struct enf_netlink *nl)
     return 0;
 }
 
+int enf_netlink_open(struct enf_netlink *nl)
+{
+    return take_spare(nl) ? 0 : open_socket(nl);
+}
+
 void enf_netlink_close(struct enf_netlink *nl)
 {
-    if (nl->socket)
+    if (nl->socket && (nl->busy || !keep_spare(nl)))
         mnl_socket_close(nl->socket);
     nl->socket = NULL;
 }
@@ -133,8 +171,10 @@ static int collect_answers(struct enf_batch *batch)
                 continue;
             if (answer->error < 0 && first_error == 0)
                 first_error = answer->error;
-            if (h->nlmsg_seq == batch->last_seq || (h->nlmsg_seq == batch->first_seq && answer->error < 0))
+            if (h->nlmsg_seq == batch->last_seq || (h->nlmsg_seq == batch->first_seq && answer->error < 0)) {
+                batch->nl->busy = false;
                 return first_error;
+            }
         }
         if (left > 0) /* cut: what it said may be what is waited for */
             return first_error ? first_error : -EIO;
@@ -171,6 +211,7 @@ int enf_batch_commit(struct enf_batch *batch)
         struct nlmsghdr *h = nftnl_batch_end(batch->buf + batch->len, batch->nl->seq++);
         batch->len += NLMSG_ALIGN(h->nlmsg_len);
         make_room(batch);
+        batch->nl->busy = true;
         if (mnl_socket_sendto(batch->nl->socket, batch->buf, batch->len) < 0)
             err = -errno;
         else
@@ -227,6 +268,7 @@ int enf_dump_begin(struct enf_dump *dump, struct enf_netlink *nl, struct nlmsghd
 {
     *dump = (struct enf_dump){.seq = nl->seq++, .cb = cb, .ctx = ctx};
     request->nlmsg_seq = dump->seq;
+    nl->busy = true;
     return mnl_socket_sendto(nl->socket, request, request->nlmsg_len) < 0 ? -errno : 0;
 }
 
@@ -243,6 +285,7 @@ int enf_dump_step(struct enf_dump *dump, struct enf_netlink *nl, void *buf)
         on_dump_message(dump, h);
     if (left > 0) /* cut, as above */
         return -EIO;
+    nl->busy = !dump->done;
     return dump->done ? 1 : 0;
 }
 

@@ -12,10 +12,13 @@ struct enf_netlink {
     struct mnl_socket *socket;
     uint32_t portid;
     uint32_t seq;
+    bool busy; /* an answer is still to come: nobody else can use it */
 };
 
+/* One that was at rest when it was closed, or a new one. 0 or -errno. Any thread. */
 int enf_netlink_open(struct enf_netlink *nl);
-/* Accepts one that is not open. */
+/* Keeps up to eight that are at rest: to close one may make bans wait. Accepts one that is not open. Any
+ * thread. */
 void enf_netlink_close(struct enf_netlink *nl);
 
 /* One nf_tables transaction being written: begin, any number of messages, then commit. Errors stick: a

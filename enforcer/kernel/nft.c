@@ -28,6 +28,12 @@ static void unhush(FILE *nowhere, FILE *kept)
     fclose(nowhere);
 }
 
+/* Kept from run to run: with it its socket would be closed, and that may make bans wait (netlink.c). Not
+ * after a dry run or a failure, because it then remembers what the kernel has not, nor after a long text, of
+ * which it keeps all (740 MB for 500,000 prefixes). */
+static struct nft_ctx *kept_nft;
+#define KEEP_LEN (256 * 1024) /* bytes of commands */
+
 static int run_in(struct nft_ctx *nft, const char *commands, bool dry, char **output, char **error)
 {
     nft_ctx_buffer_output(nft);
@@ -38,16 +44,22 @@ static int run_in(struct nft_ctx *nft, const char *commands, bool dry, char **ou
         *error = strdup(nft_ctx_get_error_buffer(nft));
     if (!failed && output)
         *output = strdup(nft_ctx_get_output_buffer(nft));
-    nft_ctx_free(nft);
+    nft_ctx_unbuffer_output(nft);
+    nft_ctx_unbuffer_error(nft);
     return failed ? -EINVAL : 0;
 }
 
 int enf_nft_run(const char *commands, bool dry, char **output, char **error)
 {
     FILE *kept, *nowhere = hush(&kept);
-    struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+    struct nft_ctx *nft = dry || !kept_nft ? nft_ctx_new(NFT_CTX_DEFAULT) : kept_nft;
     int err = nft ? run_in(nft, commands, dry, output, error) : -ENOMEM;
+    bool keep = nft && !dry && err == 0 && !output && strlen(commands) < KEEP_LEN;
 
+    if (!dry)
+        kept_nft = keep ? nft : NULL;
+    if (nft && !keep)
+        nft_ctx_free(nft);
     unhush(nowhere, kept);
     return err;
 }
