@@ -79,7 +79,7 @@ static void stop(struct enf_daemon *d)
 {
     d->stopping = true;
     enf_supervisor_tell(d, "STOPPING=1");
-    enf_telemetry_save(d);
+    enf_telemetry_end(d);
     enf_tell_text(d, ENF_EVENT_STOPPED, ENF_OUTCOME_SUCCESS, NULL, "the kernel rules stay in place");
     enf_control_stop(&d->control);
     enf_truth_close(d);

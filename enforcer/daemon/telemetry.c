@@ -18,6 +18,7 @@
 #define SAVE_EVERY_MS 60000
 #define PROC_ROOM     16384
 #define SETTING       "queue_offered"
+#define UNTOLD        "losses_untold" /* "DROPPED UNREAD LOST" */
 
 /* --- the kernel's side --- */
 
@@ -168,30 +169,70 @@ static void tell_stuck(struct enf_daemon *d, unsigned i)
     }
 }
 
-static void tell_losses(struct enf_daemon *d)
+static uint64_t losses_sum(const struct enf_losses *losses)
 {
-    struct enf_telemetry *t = &d->telemetry;
-    uint64_t dropped = 0, unread = 0, lost = 0, now_ms = enf_clock_steady_ms();
-    struct enf_event event = {.action = ENF_EVENT_TELEMETRY_LOST, .outcome = ENF_OUTCOME_FAILURE};
+    return losses->dropped + losses->unread + losses->lost;
+}
+
+static struct enf_losses losses_untold(const struct enf_telemetry *t)
+{
+    struct enf_losses untold = {0};
 
     for (unsigned i = 0; i < t->len; i++) {
-        dropped += t->workers[i].queue_dropped;
-        unread += t->workers[i].queue_unread;
-        lost += t->workers[i].log_lost;
+        untold.dropped += t->workers[i].queue_dropped;
+        untold.unread += t->workers[i].queue_unread;
+        untold.lost += t->workers[i].log_lost;
     }
-    event.count = dropped - t->told_dropped + (unread - t->told_unread) + (lost - t->told_lost);
-    if (event.count == 0 || (t->told_ms > 0 && now_ms < t->told_ms + TELL_EVERY_MS))
-        return;
+    untold.dropped -= t->told.dropped;
+    untold.unread -= t->told.unread;
+    untold.lost -= t->told.lost;
+    return untold;
+}
+
+static void tell(struct enf_daemon *d, const struct enf_losses *losses, const char *when)
+{
+    struct enf_event event = {
+        .action = ENF_EVENT_TELEMETRY_LOST, .outcome = ENF_OUTCOME_FAILURE, .count = losses_sum(losses)};
+
     snprintf(event.reason, sizeof event.reason,
-             "queue: %" PRIu64 " packets dropped unread by the kernel (full), %" PRIu64
+             "%squeue: %" PRIu64 " packets dropped unread by the kernel (full), %" PRIu64
              " got the verdict of queue.fail (%s) unread; log: %" PRIu64 " messages lost",
-             dropped - t->told_dropped, unread - t->told_unread,
-             d->running->config->queue.fail == ENF_FAIL_OPEN ? "open" : "closed", lost - t->told_lost);
-    t->told_ms = now_ms;
-    t->told_dropped = dropped;
-    t->told_unread = unread;
-    t->told_lost = lost;
+             when, losses->dropped, losses->unread,
+             d->running->config->queue.fail == ENF_FAIL_OPEN ? "open" : "closed", losses->lost);
     enf_tell(d, &event);
+}
+
+/* What waits to be told is on disk, so that a kill does not take it along. */
+static void save_untold(struct enf_daemon *d, const struct enf_losses *untold)
+{
+    struct enf_telemetry *t = &d->telemetry;
+    char text[ENF_STORE_VALUE_MAX + 1];
+
+    if (!d->store || losses_sum(untold) == t->saved_untold)
+        return;
+    snprintf(text, sizeof text, "%" PRIu64 " %" PRIu64 " %" PRIu64, untold->dropped, untold->unread,
+             untold->lost);
+    int err = losses_sum(untold) > 0 ? enf_store_setting_set(d->store, UNTOLD, text)
+                                     : enf_store_setting_delete(d->store, UNTOLD);
+    if (err == 0)
+        t->saved_untold = losses_sum(untold);
+}
+
+static void tell_losses(struct enf_daemon *d, bool now)
+{
+    struct enf_telemetry *t = &d->telemetry;
+    struct enf_losses untold = losses_untold(t);
+    uint64_t now_ms = enf_clock_steady_ms();
+
+    if (losses_sum(&untold) > 0 && (now || t->told_ms == 0 || now_ms >= t->told_ms + TELL_EVERY_MS)) {
+        tell(d, &untold, "");
+        t->told_ms = now_ms;
+        t->told.dropped += untold.dropped;
+        t->told.unread += untold.unread;
+        t->told.lost += untold.lost;
+        untold = (struct enf_losses){0};
+    }
+    save_untold(d, &untold);
 }
 
 void enf_telemetry_tick(struct enf_daemon *d)
@@ -199,7 +240,7 @@ void enf_telemetry_tick(struct enf_daemon *d)
     look(d, false);
     for (unsigned i = 0; i < d->telemetry.len; i++)
         tell_stuck(d, i);
-    tell_losses(d);
+    tell_losses(d, false);
     if (enf_clock_steady_ms() >= d->telemetry.saved_ms + SAVE_EVERY_MS)
         enf_telemetry_save(d);
 }
@@ -221,11 +262,32 @@ void enf_telemetry_save(struct enf_daemon *d)
         d->telemetry.saved_offered = sum(offered);
 }
 
+void enf_telemetry_end(struct enf_daemon *d)
+{
+    look(d, false);
+    tell_losses(d, true);
+    enf_telemetry_save(d);
+}
+
+/* What the run before had counted and was killed before it could tell. */
+static void tell_left(struct enf_daemon *d)
+{
+    struct enf_losses left = {0};
+    char text[ENF_STORE_VALUE_MAX + 1];
+
+    if (enf_store_setting_get(d->store, UNTOLD, text, sizeof text) != 1)
+        return;
+    if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &left.dropped, &left.unread, &left.lost) == 3)
+        tell(d, &left, "before the last daemon was killed, not told by it: ");
+    enf_store_setting_delete(d->store, UNTOLD);
+}
+
 void enf_telemetry_away(struct enf_daemon *d)
 {
     uint64_t offered[ENF_RULESET_WORKERS_MAX] = {0};
     char text[ENF_STORE_VALUE_MAX + 1];
 
+    tell_left(d);
     if (enf_kernel_read_counters(d->kernel, note_offered, offered) < 0)
         return;
     enf_telemetry_rebase(d);

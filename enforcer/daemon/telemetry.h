@@ -26,6 +26,13 @@ struct enf_worker_report {
     uint64_t log_lost;
 };
 
+/* Packets, or messages about them, that nobody read. */
+struct enf_losses {
+    uint64_t dropped; /* by the queue */
+    uint64_t unread;  /* with the verdict of queue.fail */
+    uint64_t lost;    /* copies */
+};
+
 /* Zero value: nothing looked at yet. */
 struct enf_telemetry {
     struct enf_worker_report workers[ENF_RULESET_WORKERS_MAX];
@@ -45,9 +52,10 @@ struct enf_telemetry {
         bool stuck_told;
         uint64_t stuck_since_ms;
     } bases[ENF_RULESET_WORKERS_MAX];
-    uint64_t told_dropped, told_unread, told_lost;
+    struct enf_losses told;
     uint64_t told_ms; /* steady clock */
     uint64_t saved_offered;
+    uint64_t saved_untold; /* losses that the state has as not told */
     uint64_t saved_ms;
 };
 
@@ -63,7 +71,10 @@ void enf_telemetry_look(struct enf_daemon *d);
 void enf_telemetry_tick(struct enf_daemon *d);
 /* The queues are other ones from now on, or the kernel's counters are. */
 void enf_telemetry_rebase(struct enf_daemon *d);
-/* At the start, when the rules are in force: what went by while nobody read. */
+/* At the start, when the rules are in force: what went by while nobody read, and what the run before was
+ * killed before it told. */
 void enf_telemetry_away(struct enf_daemon *d);
-/* At the end. */
+/* What the next start must know, to the disk. */
 void enf_telemetry_save(struct enf_daemon *d);
+/* At the end: tells what is left to tell, and saves. */
+void enf_telemetry_end(struct enf_daemon *d);

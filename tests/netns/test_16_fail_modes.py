@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """16. What becomes of inspected mail when the daemon is killed, stopped or stuck, and when a cap is reached: `fail: closed`
 refuses what cannot be read, `fail: open` lets it pass, and what was not read is counted and told in both."""
+import contextlib
 import os
 import pathlib
 import signal
+import sqlite3
 import threading
 
 import pytest
@@ -166,6 +168,36 @@ def test_losses_are_told(world):
         return [e["enforcer"]["count"] for e in world.gate.daemon.events("telemetry-lost") if "count" in e["enforcer"]]
     wait_for("telemetry-lost for all of them", lambda: sum(counts()) >= world.lost)
     assert sum(counts()) == world.lost > 0
+
+
+def test_losses_outlive_a_kill(world):
+    """What was counted and not told yet, because the last telling was less than ten seconds ago, is told by the next start."""
+    if world.open:
+        pytest.skip("once is enough")
+    daemon, told = world.gate.daemon, 0
+
+    def untold():
+        with contextlib.closing(sqlite3.connect(daemon.dir / "state" / "state.db")) as db:
+            row = db.execute("SELECT value FROM setting WHERE name='losses_untold'").fetchone()
+        return sum(map(int, row[0].split())) if row else 0
+
+    def counts(since):
+        return sum(e["enforcer"]["count"] for e in daemon.events("telemetry-lost", since=since) if "count" in e["enforcer"])
+
+    for _ in range(5):  # twice, where the first is told at once
+        mark, told = daemon.mark(), world.lost
+        test_queue_full(world, 4, "syn")
+        lost = world.lost - told
+        wait_for("the losses in the state or told", lambda: untold() == lost or counts(mark) == lost)
+        if untold() == lost:
+            break
+    mark = daemon.mark()
+    daemon.kill()
+    daemon.start()
+    event = daemon.wait_event("telemetry-lost", since=mark, where=lambda e: "not told by it" in e["event"]["reason"])
+    assert event["enforcer"]["count"] == lost
+    assert untold() == 0
+    _calm(world)
 
 
 def test_killed_in_the_middle(world, family):
