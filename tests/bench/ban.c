@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define SLOW_US  2000
-#define SLOW_MAX 200
+#define SLOW_MAX 5000
 
 static volatile sig_atomic_t over;
 
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     long gap_us = argc > 2 ? atol(argv[2]) : 1000;
     double *took = calloc(count, sizeof *took);
     struct enf_kernel *kernel = NULL;
-    double slow[SLOW_MAX][2];
+    static double slow[SLOW_MAX][2];
     size_t done = 0, slow_len = 0;
     int err = enf_kernel_open(&kernel);
 

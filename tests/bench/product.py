@@ -41,13 +41,18 @@ class Daemon:
         self.log = bed.dir / "enforcerd.log"
         self.proc = None
 
-    def start(self):
+    def start(self, wait=True):
         pathlib.Path(self.socket).unlink(missing_ok=True)
         with open(self.log, "ab") as log:
             self.proc = self.bed.start("gateway", BUILD / "enforcerd", "-c", self.path, "--user", "root", "--foreground",
                                        cpu=self.cpu, prompt=self.prompt, stdout=log, stderr=log)
-        wait_for("enforcerd to answer", self._answers)
+        if wait:
+            wait_for("enforcerd to answer", self._answers)
         return self
+
+    def said(self, words):
+        """Waits until these are in its log."""
+        wait_for(f"enforcerd to say: {words}", lambda: words in self.log.read_text(errors="replace"), step=0.005)
 
     def install(self):
         """Rules and sets without the daemon: they stay when it has ended."""
