@@ -2,21 +2,18 @@
 /* Collects the changes of the quarantine table. */
 #include "enforcer/daemon/changes.h"
 
+#include "enforcer/core/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 /* Room for one more in an array of items of size item; NULL and err set where there is none. */
 static void *grow(struct enf_changes *changes, void *items, size_t len, size_t *size, size_t item)
 {
-    if (len < *size)
-        return items;
-    size_t more = *size ? *size * 2 : 8;
-    void *grown = reallocarray(items, more, item);
-    if (!grown) {
+    void *grown = enf_array_grow(items, len, size, item);
+
+    if (!grown)
         changes->err = -ENOMEM;
-        return NULL;
-    }
-    *size = more;
     return grown;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Desired against enforced: all elements, not a sample. What is missing is put back, what the meter added
  * while nobody listened is adopted, what somebody else put there is taken out, and all of it is told. */
+#include "enforcer/core/array.h"
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/daemon/tiers.h"
@@ -32,14 +33,11 @@ struct items {
 
 static int append(struct items *list, const struct item *item)
 {
-    if (list->len == list->size) {
-        size_t size = list->size ? list->size * 2 : 256;
-        struct item *grown = reallocarray(list->items, size, sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        list->items = grown;
-        list->size = size;
-    }
+    struct item *items = enf_array_grow(list->items, list->len, &list->size, sizeof *items);
+
+    if (!items)
+        return -ENOMEM;
+    list->items = items;
     list->items[list->len++] = *item;
     return 0;
 }

@@ -56,6 +56,14 @@ static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes)
     return err == 0 ? enf_garden_open(d) : err;
 }
 
+/* The same, and where somebody has taken the table away: once more, after it was put back. */
+static int put_or_mend(struct enf_daemon *d, const struct enf_changes *changes)
+{
+    int err = put_kernel(d, changes);
+
+    return err < 0 && enf_truth_mend(d, err) ? put_kernel(d, changes) : err;
+}
+
 static const char *history_action(enum enf_quarantine_change change)
 {
     switch (change) {
@@ -206,7 +214,7 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
     int err = changes->err;
 
     if (err == 0)
-        err = put_kernel(d, changes);
+        err = put_or_mend(d, changes);
     if (err == 0 && put_store(d, changes, actor, reason, now_ms) < 0) {
         if (need == DISK_REQUIRED)
             err = -EIO;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The ruleset and the relays into the kernel; change of mode. */
+#include "enforcer/core/array.h"
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/kernel/ruleset.h"
@@ -73,13 +74,8 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
         free(text);
         return words(error, "changes of others cannot be listened to", err);
     }
-    /* Messages about some hundred thousand bogons would be lost, and that looks as if others changed the
-     * table. */
-    if (d->truth.notify)
-        enf_notify_loading(d->truth.notify, true);
-    err = keep ? enf_ruleset_load_around_queues(text, error) : enf_ruleset_load(text, error);
-    if (d->truth.notify)
-        enf_notify_loading(d->truth.notify, false);
+    err = keep ? enf_ruleset_load_around_queues(text, d->truth.notify, error)
+               : enf_ruleset_load(text, d->truth.notify, error);
     if (err < 0) {
         free(text);
         return words(error, "the kernel refused the ruleset", err);
@@ -115,16 +111,13 @@ struct prefixes {
 
 static void append(struct prefixes *list, const struct enf_prefix *prefix)
 {
-    if (list->len == list->size) {
-        size_t size = list->size ? list->size * 2 : 64;
-        struct enf_prefix *grown = reallocarray(list->items, size, sizeof *grown);
-        if (!grown) {
-            list->err = -ENOMEM;
-            return;
-        }
-        list->items = grown;
-        list->size = size;
+    struct enf_prefix *items = enf_array_grow(list->items, list->len, &list->size, sizeof *items);
+
+    if (!items) {
+        list->err = -ENOMEM;
+        return;
     }
+    list->items = items;
     list->items[list->len++] = *prefix;
 }
 

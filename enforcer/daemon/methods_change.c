@@ -97,6 +97,14 @@ static void tell_relay(struct enf_daemon *d, enum enf_event_action action, const
     enf_tell(d, &event);
 }
 
+/* Where somebody has taken the table away: once more, after it was put back. */
+static int put_relays(struct enf_daemon *d)
+{
+    int err = enf_install_relays(d);
+
+    return err < 0 && enf_truth_mend(d, err) ? enf_install_relays(d) : err;
+}
+
 METHOD(enf_method_relay_add)
 {
     static const char *const known[] = {"address", "name", NULL};
@@ -126,7 +134,7 @@ METHOD(enf_method_relay_add)
     struct enf_hand_relay *hand = &d->hand_relays[d->hand_relays_len++];
     hand->prefix = prefix;
     enf_text_copy(hand->name, sizeof hand->name, name);
-    int err = enf_install_relays(d);
+    int err = put_relays(d);
     if (err < 0) {
         d->hand_relays_len--;
         enf_store_relay_delete(d->store, &prefix);
@@ -160,7 +168,7 @@ METHOD(enf_method_relay_remove)
         return enf_control_fail(error, ENF_CONTROL_STATE, "the state could not be written: %s",
                                 enf_store_message(d->store));
     d->hand_relays[at] = d->hand_relays[--d->hand_relays_len];
-    int err = enf_install_relays(d);
+    int err = put_relays(d);
     if (err < 0) {
         d->hand_relays[d->hand_relays_len++] = removed;
         struct enf_store_relay row = {.prefix = prefix, .added_ms = enf_clock_wall_ms()};

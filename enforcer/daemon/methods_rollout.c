@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* report.rollout: who uses port 25 today, which of them look like mail servers that are no relays yet, what
  * would be blocked and who would be in quarantine. */
+#include "enforcer/core/array.h"
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/methods.h"
 #include "enforcer/policy/senders.h"
@@ -58,14 +59,10 @@ static int add_served(void *ctx, const struct enf_range *range, uint64_t expires
     struct report *r = ctx;
 
     (void)expires_ms;
-    if (r->served_len == r->served_size) {
-        size_t size = r->served_size ? r->served_size * 2 : 64;
-        struct enf_addr *grown = reallocarray(r->served, size, sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        r->served = grown;
-        r->served_size = size;
-    }
+    struct enf_addr *served = enf_array_grow(r->served, r->served_len, &r->served_size, sizeof *served);
+    if (!served)
+        return -ENOMEM;
+    r->served = served;
     r->served[r->served_len++] = range->first;
     return 0;
 }

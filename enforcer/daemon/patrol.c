@@ -193,11 +193,12 @@ static bool scan_some(struct enf_daemon *d)
     int done = 0;
 
     if (!name) { /* all are read; or the table is not known now, and the next look says why */
-        enf_scan_end(&p->scan);
         uint64_t now_ms = enf_clock_steady_ms();
-        p->scan_next_ms = now_ms + (now_ms - p->scan_began_ms) * SCAN_REST;
+        bool stale = p->scan_stale && t->wanted;
+        p->scan_next_ms = stale ? 0 : now_ms + (now_ms - p->scan_began_ms) * SCAN_REST;
         p->scan_at = 0;
-        return true;
+        p->scan_stale = false;
+        return !stale;
     }
     if (!p->scan) {
         if (p->scan_at == 0)
@@ -208,11 +209,13 @@ static bool scan_some(struct enf_daemon *d)
         done = enf_scan_step(p->scan, SCAN_US);
     if (done == 0)
         return false;
-    bool wrong = done == 1 && enf_shape_judge(t->wanted, p->scan, what, sizeof what) == 1;
+    /* What somebody changed while it was read must not be learnt as what it should hold. */
+    bool learn = !enf_truth_static_changed(d);
+    bool wrong = done == 1 && enf_shape_judge(t->wanted, p->scan, learn, what, sizeof what) == 1;
     enf_scan_end(&p->scan);
     p->scan_at++;
     if (wrong)
-        enf_repair(d, false, what); /* with new sets: from the first of them */
+        enf_truth_put_back(d, what); /* with new sets: from the first of them */
     return false;
 }
 
@@ -344,16 +347,23 @@ void enf_patrol_scan(struct enf_daemon *d)
 {
     struct enf_truth *t = &d->truth;
 
-    if (t->news.elements || t->news.overrun)
+    if (t->news.static_elements || t->news.overrun) {
         t->patrol.scan_next_ms = 0;
+        t->patrol.scan_stale = t->patrol.scan || t->patrol.scan_at > 0; /* it may be past what was changed */
+    }
     if (!t->patrol.running && scan_due(d))
         enf_patrol_start(d, false);
 }
 
 void enf_patrol_new_sets(struct enf_daemon *d)
 {
-    enf_scan_end(&d->truth.patrol.scan);
-    d->truth.patrol.scan_at = 0;
+    struct enf_patrol *p = &d->truth.patrol;
+
+    enf_scan_end(&p->scan);
+    p->scan_at = 0;
+    p->scan_stale = false;
+    if (!d->truth.repairing) /* in a repair what they hold is known, and who fights must not make us read */
+        p->scan_next_ms = 0;
 }
 
 void enf_patrol_free(struct enf_daemon *d)

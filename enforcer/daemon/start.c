@@ -176,7 +176,7 @@ static int enforce(struct enf_daemon *d, bool listening, char **error)
     if (err == 0 && listening)
         err = enf_install(d, d->running, d->mode, error);
     else if (err == 0)
-        err = enf_ruleset_load(text, error);
+        err = enf_ruleset_load(text, NULL, error);
     free(text);
     return err;
 }
@@ -206,7 +206,7 @@ static void policy_without_state(struct enf_daemon *d)
     if (err == 0)
         err = enf_install_relays(d);
     if (err == 0)
-        err = enf_ruleset_load(text, &error);
+        err = enf_ruleset_load(text, NULL, &error);
     enf_log_line("start", "%s",
                  err == 0 ? "the rules are in force all the same, without the quarantine"
                  : error  ? error

@@ -88,14 +88,26 @@ bool enf_truth_hear(struct enf_daemon *d)
     return news;
 }
 
+static void hear_and_look(struct enf_daemon *d)
+{
+    uint64_t wait_ms = enf_fight_wait_ms(&d->truth.fight, enf_clock_steady_ms());
+
+    if (enf_truth_hear(d))
+        arm(d, wait_ms > DEBOUNCE_MS ? wait_ms : DEBOUNCE_MS);
+}
+
+bool enf_truth_static_changed(struct enf_daemon *d)
+{
+    hear_and_look(d);
+    return d->truth.news.static_elements || d->truth.news.overrun;
+}
+
 static void on_notice(uv_poll_t *poll, int status, int events)
 {
     struct enf_daemon *d = poll->data;
-    uint64_t wait_ms = enf_fight_wait_ms(&d->truth.fight, enf_clock_steady_ms());
 
     (void)events;
-    if (enf_truth_hear(d))
-        arm(d, wait_ms > DEBOUNCE_MS ? wait_ms : DEBOUNCE_MS);
+    hear_and_look(d);
     /* Lost messages are an error of the socket to libuv, and it stops listening. */
     if (status < 0 && d->truth.ready)
         uv_poll_start(poll, UV_READABLE, on_notice);
@@ -241,6 +253,19 @@ static void look_only(struct enf_daemon *d)
         d->truth.table = ENF_TABLE_CHANGED;
 }
 
+/* Elements of a large static set were changed before it was read for the first time: nobody can say what it
+ * held, so it is made anew. */
+static bool is_blurred(const struct enf_truth *t, char *what, size_t len)
+{
+    const char *set = enf_shape_unread(t->wanted);
+    bool blurred = set && (t->news.static_elements || t->news.overrun);
+
+    if (blurred)
+        snprintf(what, len, "elements of static sets; set %s had not been read before, and is made anew",
+                 set);
+    return blurred;
+}
+
 static int check_shape(struct enf_daemon *d)
 {
     struct enf_truth *t = &d->truth;
@@ -248,7 +273,8 @@ static int check_shape(struct enf_daemon *d)
     char what[ENF_REASON_LEN] = "";
     int err = enf_shape_read(d->kernel, &now);
 
-    if (err == 0 && t->wanted && enf_shape_diff(t->wanted, now, what, sizeof what) == 0) {
+    if (err == 0 && t->wanted && enf_shape_diff(t->wanted, now, what, sizeof what) == 0 &&
+        !is_blurred(t, what, sizeof what)) {
         enf_shape_adopt(now, t->wanted);
         enf_shape_free(&t->wanted);
         t->wanted = now;
@@ -264,29 +290,72 @@ static int check_shape(struct enf_daemon *d)
     return enf_repair(d, err == -ENOENT, what);
 }
 
+static uint64_t begin_look(struct enf_daemon *d)
+{
+    d->truth.mended = false;
+    d->truth.looking = true;
+    return enf_clock_steady_ms();
+}
+
+static void end_look(struct enf_daemon *d, uint64_t began_ms)
+{
+    struct enf_truth *t = &d->truth;
+    uint64_t now_ms = enf_clock_steady_ms();
+
+    t->looking = false;
+    if (!t->mended)
+        return;
+    t->repairs++;
+    enf_cut_want(d); /* what passed meanwhile may be in a flowtable */
+    if (enf_fight_repaired(&t->fight, now_ms, now_ms - began_ms))
+        begin_fight(d);
+}
+
+void enf_truth_put_back(struct enf_daemon *d, const char *what)
+{
+    if (enf_fight_wait_ms(&d->truth.fight, enf_clock_steady_ms()) > 0) /* the next scan says it again */
+        return;
+    uint64_t began_ms = begin_look(d);
+    enf_repair(d, false, what);
+    end_look(d, began_ms);
+}
+
+bool enf_truth_mend(struct enf_daemon *d, int err)
+{
+    struct enf_truth *t = &d->truth;
+
+    if (!t->ready || t->looking || err == -ENOMEM || err == -ENFILE) /* a set that is full */
+        return false;
+    enf_truth_hear(d);
+    arm(d, DEBOUNCE_MS);
+    if (enf_fight_wait_ms(&t->fight, enf_clock_steady_ms()) > 0)
+        return false;
+    uint64_t began_ms = begin_look(d);
+    err = check_shape(d);
+    end_look(d, began_ms);
+    return err == 0;
+}
+
 static int look(struct enf_daemon *d, enum enf_adopt adopt, bool due)
 {
     struct enf_truth *t = &d->truth;
 
     enf_truth_hear(d);
-    uint64_t began_ms = enf_clock_steady_ms(), wait_ms = enf_fight_wait_ms(&t->fight, began_ms);
+    uint64_t wait_ms = enf_fight_wait_ms(&t->fight, enf_clock_steady_ms());
     if (wait_ms > 0) {
         look_only(d);
         arm(d, wait_ms);
         return 0;
     }
-    t->mended = false;
+    uint64_t heard = t->news.transactions;
+    bool overrun = t->news.overrun;
+    uint64_t began_ms = begin_look(d);
     int err = check_shape(d);
     if (err == 0)
         err = enf_compare(d, adopt, due);
-    if (t->mended) {
-        t->repairs++;
-        enf_cut_want(d); /* what passed meanwhile may be in a flowtable */
-    }
-    uint64_t now_ms = enf_clock_steady_ms();
-    if (t->mended && enf_fight_repaired(&t->fight, now_ms, now_ms - began_ms))
-        begin_fight(d);
+    end_look(d, began_ms);
     if (err < 0) {
+        uint64_t now_ms = enf_clock_steady_ms();
         wait_ms = enf_fight_wait_ms(&t->fight, now_ms);
         arm(d, wait_ms > RETRY_MS ? wait_ms : RETRY_MS);
         return err;
@@ -296,6 +365,10 @@ static int look(struct enf_daemon *d, enum enf_adopt adopt, bool due)
     if (!t->patrol.refill)
         enf_gap_end(d);
     /* What came while we looked is for the next look. */
+    if (t->news.transactions > heard || t->news.overrun > overrun) {
+        arm(d, DEBOUNCE_MS);
+        return 0;
+    }
     t->news = (struct enf_notify_news){0};
     t->since_ms = 0;
     return 0;

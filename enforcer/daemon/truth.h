@@ -48,6 +48,7 @@ struct enf_patrol {
     struct enf_kernel *kernel; /* of the thread that asks */
     struct enf_scan *scan;     /* of a large static set */
     size_t scan_at;
+    bool scan_stale; /* elements were changed meanwhile: once more */
     uint64_t scan_began_ms;
     uint64_t scan_next_ms;
 };
@@ -83,6 +84,7 @@ struct enf_truth {
     struct enf_notify_news news; /* of others, not dealt with yet */
     uint64_t since_ms;           /* steady: when the first of it came; 0: none */
     bool repairing;
+    bool looking;
     bool mended; /* something was put right in this look */
     bool failed_told;
     enum enf_table_state table;
@@ -106,10 +108,20 @@ void enf_truth_close(struct enf_daemon *d); /* handles; the loop must run once m
 void enf_truth_free(struct enf_daemon *d);
 /* Looks at all of it now, puts it right and tells. In a fight it may be put off. 0 or -errno. */
 int enf_truth_check(struct enf_daemon *d, enum enf_adopt adopt);
+/* The kernel refused a change of ours with err (-errno): where that may be because others have changed the
+ * table, and no look is under way, has the table put right now; the sets are for the look that follows. True
+ * where it is right, so that trying once more makes sense; in a fight it may have to wait. */
+bool enf_truth_mend(struct enf_daemon *d, int err);
+/* A scan found what somebody has changed in a large static set: the rules are loaded anew, unless a fight has
+ * that wait. */
+void enf_truth_put_back(struct enf_daemon *d, const char *what);
 /* Once a second. */
 void enf_truth_tick(struct enf_daemon *d);
 /* Reads what was told since. True where others changed something of ours. */
 bool enf_truth_hear(struct enf_daemon *d);
+/* Reads it, too: whether others changed elements of static sets, or may have, since the last look. The next
+ * one is near then. */
+bool enf_truth_static_changed(struct enf_daemon *d);
 /* "nft (pid 4711)", or "somebody else". */
 const char *enf_truth_who(const struct enf_daemon *d, char *out, size_t len);
 /* An event of the truth loop; in a fight there is only the one that began it. */

@@ -4,6 +4,7 @@
 #include "enforcer/kernel/notify.h"
 
 #include "enforcer/core/text.h"
+#include "enforcer/kernel/canon.h"
 #include "enforcer/kernel/notice.h"
 #include "enforcer/kernel/ruleset.h"
 
@@ -177,6 +178,7 @@ static void note_elements(struct enf_notify *notify, struct enf_notice *notice)
     struct enf_notice_key key;
 
     open->elements = true;
+    open->static_elements |= enf_canon_plain_len(notice->set) < strlen(notice->set);
     while (family != ENF_FAMILY_NONE && enf_notice_next_key(notice, &key)) {
         if (key.len != (family == ENF_FAMILY_V4 ? 4u : 16u))
             continue;
@@ -197,6 +199,7 @@ static void add_up(struct enf_notify_news *news, const struct enf_notify_news *o
     news->table_deleted |= open->table_deleted;
     news->rules |= open->rules;
     news->elements |= open->elements;
+    news->static_elements |= open->static_elements;
     for (size_t i = 0; i < open->elements_added && i < ENF_NOTIFY_ADDED_MAX; i++) {
         if (news->elements_added + i < ENF_NOTIFY_ADDED_MAX)
             news->added[news->elements_added + i] = open->added[i];
@@ -210,7 +213,7 @@ static void clear_open(struct enf_notify *notify)
     struct enf_notify_news *open = &notify->open;
 
     notify->touched = false;
-    open->table_deleted = open->rules = open->elements = false;
+    open->table_deleted = open->rules = open->elements = open->static_elements = false;
     open->elements_added = open->elements_removed = 0;
 }
 

@@ -8,6 +8,7 @@
  * generation: who must be sure about one element asks for it alone. */
 #include "enforcer/kernel/kernel_private.h"
 
+#include "enforcer/core/array.h"
 #include "enforcer/core/text.h"
 #include "enforcer/kernel/ruleset.h"
 
@@ -109,16 +110,13 @@ static uint64_t monotonic_ms(void)
 
 static void keep(struct reading *r, const struct element *element)
 {
-    if (r->len == r->size) {
-        size_t size = r->size ? r->size * 2 : 64;
-        struct element *grown = reallocarray(r->items, size, sizeof *grown);
-        if (!grown) {
-            r->err = -ENOMEM;
-            return;
-        }
-        r->items = grown;
-        r->size = size;
+    struct element *items = enf_array_grow(r->items, r->len, &r->size, sizeof *items);
+
+    if (!items) {
+        r->err = -ENOMEM;
+        return;
     }
+    r->items = items;
     r->items[r->len++] = *element;
 }
 

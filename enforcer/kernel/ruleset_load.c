@@ -14,6 +14,7 @@
 #include "enforcer/core/text.h"
 #include "enforcer/kernel/names.h"
 #include "enforcer/kernel/nft.h"
+#include "enforcer/kernel/notify.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -360,7 +361,25 @@ static void tidy(struct enf_netlink *nl, const char *text, const struct inventor
     inventory_clear(&now);
 }
 
-static int load_generation(struct enf_netlink *nl, const char *text, bool dry, bool keep, char **error)
+/* How a text is loaded. */
+struct manner {
+    bool dry;                  /* only asked whether it would be taken */
+    bool keep;                 /* the queue chains */
+    struct enf_notify *notify; /* of whoever loads; NULL: nobody listens */
+};
+
+/* A message for each of some hundred thousand bogons would not fit the listener's buffer. */
+static int fill_static(struct script *script, const struct manner *how, char **error)
+{
+    if (how->notify)
+        enf_notify_loading(how->notify, true);
+    int err = script_run(script, how->dry, error);
+    if (how->notify)
+        enf_notify_loading(how->notify, false);
+    return err;
+}
+
+static int load_generation(struct enf_netlink *nl, const char *text, const struct manner *how, char **error)
 {
     struct inventory before;
     struct script script;
@@ -373,14 +392,14 @@ static int load_generation(struct enf_netlink *nl, const char *text, bool dry, b
         put_dynamic(script.out, text);
         put_static(script.out, text);
         /* Asking takes one piece: nothing of it stays for the next. */
-        if (dry)
+        if (how->dry)
             put_rules(script.out, text, NULL);
-        err = script_run(&script, dry, error);
+        err = fill_static(&script, how, error);
     }
-    if (err == 0 && !dry)
+    if (err == 0 && !how->dry)
         err = script_begin(&script);
-    if (err == 0 && !dry) {
-        put_rules(script.out, text, keep ? &before.names[ENF_KIND_CHAIN] : NULL);
+    if (err == 0 && !how->dry) {
+        put_rules(script.out, text, how->keep ? &before.names[ENF_KIND_CHAIN] : NULL);
         err = script_run(&script, false, error);
         tidy(nl, err == 0 ? text : NULL, &before);
     }
@@ -407,7 +426,7 @@ static int generation_text(struct enf_netlink *nl, const char *text, char **out)
     return err;
 }
 
-static int load(const char *text, bool dry, bool keep, char **error)
+static int load(const char *text, const struct manner *how, char **error)
 {
     struct enf_netlink nl = {0};
     char *named = NULL;
@@ -416,20 +435,20 @@ static int load(const char *text, bool dry, bool keep, char **error)
     if (err == 0)
         err = generation_text(&nl, text, &named);
     if (err == 0)
-        err = load_generation(&nl, named, dry, keep, error);
+        err = load_generation(&nl, named, how, error);
     free(named);
     enf_netlink_close(&nl);
     return err;
 }
 
-int enf_ruleset_load(const char *text, char **error)
+int enf_ruleset_load(const char *text, struct enf_notify *notify, char **error)
 {
-    return load(text, false, false, error);
+    return load(text, &(struct manner){.notify = notify}, error);
 }
 
-int enf_ruleset_load_around_queues(const char *text, char **error)
+int enf_ruleset_load_around_queues(const char *text, struct enf_notify *notify, char **error)
 {
-    return load(text, false, true, error);
+    return load(text, &(struct manner){.keep = true, .notify = notify}, error);
 }
 
 int enf_ruleset_load_sets(const char *text, char **error)
@@ -445,7 +464,7 @@ int enf_ruleset_load_sets(const char *text, char **error)
 
 int enf_ruleset_check(const char *text, char **error)
 {
-    return load(text, true, false, error);
+    return load(text, &(struct manner){.dry = true}, error);
 }
 
 int enf_ruleset_remove(char **error)

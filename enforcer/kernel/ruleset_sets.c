@@ -2,6 +2,7 @@
 /* The values of the templates that are sets and what looks them up. */
 #include "enforcer/kernel/ruleset_sets.h"
 
+#include "enforcer/core/array.h"
 #include "enforcer/kernel/ruleset_text.h"
 
 #include <errno.h>
@@ -93,16 +94,12 @@ static int append(void *ctx, const struct enf_prefix *prefix)
 {
     struct prefixes *list = ctx;
 
-    if (list->len == list->size) {
-        size_t size = list->size ? list->size * 2 : 64;
-        struct enf_prefix *grown = reallocarray(list->items, size, sizeof *grown);
-        if (!grown) {
-            list->err = -ENOMEM;
-            return -ENOMEM;
-        }
-        list->items = grown;
-        list->size = size;
+    struct enf_prefix *items = enf_array_grow(list->items, list->len, &list->size, sizeof *items);
+    if (!items) {
+        list->err = -ENOMEM;
+        return -ENOMEM;
     }
+    list->items = items;
     list->items[list->len++] = *prefix;
     return 0;
 }

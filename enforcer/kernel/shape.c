@@ -3,6 +3,7 @@
  * nothing. */
 #include "enforcer/kernel/shape_private.h"
 
+#include "enforcer/core/array.h"
 #include "enforcer/kernel/kernel_private.h"
 #include "enforcer/kernel/ruleset.h"
 
@@ -40,14 +41,11 @@ struct enf_shape_item *enf_shape_find(const struct enf_shape *shape, enum enf_ca
 
 static struct enf_shape_item *add_item(struct enf_shape *shape, enum enf_canon_kind kind, const char *name)
 {
-    if (shape->len == shape->size) {
-        size_t size = shape->size ? shape->size * 2 : 128;
-        struct enf_shape_item *grown = reallocarray(shape->items, size, sizeof *grown);
-        if (!grown)
-            return NULL;
-        shape->items = grown;
-        shape->size = size;
-    }
+    struct enf_shape_item *items = enf_array_grow(shape->items, shape->len, &shape->size, sizeof *items);
+
+    if (!items)
+        return NULL;
+    shape->items = items;
     char *copy = strdup(name);
     if (!copy)
         return NULL;
@@ -57,14 +55,12 @@ static struct enf_shape_item *add_item(struct enf_shape *shape, enum enf_canon_k
 
 static int add_rule(struct enf_shape_item *chain, struct enf_print print)
 {
-    if (chain->rules_len == chain->rules_size) {
-        size_t size = chain->rules_size ? chain->rules_size * 2 : 8;
-        struct enf_print *grown = reallocarray(chain->rules, size, sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        chain->rules = grown;
-        chain->rules_size = size;
-    }
+    struct enf_print *rules =
+        enf_array_grow(chain->rules, chain->rules_len, &chain->rules_size, sizeof *rules);
+
+    if (!rules)
+        return -ENOMEM;
+    chain->rules = rules;
     chain->rules[chain->rules_len++] = print;
     return 0;
 }
@@ -277,18 +273,19 @@ int enf_scan_step(struct enf_scan *scan, uint64_t budget_us)
     return done == 1 && scan->dump.err < 0 ? scan->dump.err : done;
 }
 
-int enf_shape_judge(struct enf_shape *shape, const struct enf_scan *scan, char *text, size_t len)
+int enf_shape_judge(struct enf_shape *shape, const struct enf_scan *scan, bool learn, char *text, size_t len)
 {
     struct enf_shape_item *item = enf_shape_find(shape, ENF_CANON_SET, scan->name);
 
     if (!item)
         return -ENOENT;
-    if (!item->known) {
+    if (!item->known && learn) {
         item->known = true;
         item->content = scan->bag;
         item->count = scan->count;
-        return 0;
     }
+    if (!item->known)
+        return 0;
     if (item->count == scan->count && enf_print_equal(item->content, scan->bag))
         return 0;
     snprintf(text, len, "set %.*s: %zu elements instead of %zu%s", (int)enf_canon_plain_len(item->name),

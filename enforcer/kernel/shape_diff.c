@@ -192,6 +192,15 @@ void enf_shape_adopt(struct enf_shape *shape, const struct enf_shape *other)
     }
 }
 
+const char *enf_shape_unread(const struct enf_shape *shape)
+{
+    for (size_t i = 0; i < shape->len; i++) {
+        if (shape->items[i].large && !shape->items[i].known)
+            return shape->items[i].name;
+    }
+    return NULL;
+}
+
 const char *enf_shape_large(const struct enf_shape *shape, size_t i)
 {
     for (size_t j = 0; j < shape->len; j++) {

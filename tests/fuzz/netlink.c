@@ -95,7 +95,8 @@ static void check_notify(const uint8_t *data, size_t size)
     enf_notify_feed(notify, data, size, &news);
     enf_notify_feed(notify, data, size, &news);
     if (news.overrun || strlen(news.name) >= sizeof news.name ||
-        (news.elements_added > 0 && !news.elements) || (news.table_deleted && !news.rules))
+        ((news.elements_added > 0 || news.static_elements) && !news.elements) ||
+        (news.table_deleted && !news.rules))
         abort();
     enf_notify_close(&notify);
 }

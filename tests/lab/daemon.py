@@ -184,15 +184,15 @@ class Daemon:
         self.config_path.write_text(text if text is not None else json.dumps(config, indent=2) + "\n")
 
     # --- life -----------------------------------------------------------------------------------------------
-    def start(self, *options, user="root"):
-        """user: whom it becomes; None: what it chooses itself. The lab's folder is root's."""
+    def start(self, *options, user="root", limit=LIMIT):
+        """user: whom it becomes; None: what it chooses itself. The lab's folder is root's. limit: seconds; a large state takes more."""
         self.socket.unlink(missing_ok=True)
         if user:
             options += ("--user", user)
         with open(self.log_path, "ab") as log:
             self.proc = self.node.start(BUILD / "enforcerd", "-c", self.config_path, "--foreground", *options,
                                         stdout=log, stderr=log)
-        wait_for("enforcerd to answer on its control socket", self.answers)
+        wait_for("enforcerd to answer on its control socket", self.answers, limit)
         return self
 
     def answers(self):

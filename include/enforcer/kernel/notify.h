@@ -31,6 +31,7 @@ struct enf_notify_news {
     bool table_deleted;
     bool rules;                                            /* chains, rules, sets as such, counters */
     bool elements;                                         /* of any set */
+    bool static_elements;                                  /* of one with the number of a load in its name */
     size_t elements_added;                                 /* to the hash sets of the tiers */
     size_t elements_removed;                               /* from them */
     struct enf_notify_element added[ENF_NOTIFY_ADDED_MAX]; /* the first of them */
@@ -45,9 +46,9 @@ void enf_notify_close(struct enf_notify **notify); /* accepts NULL content, clea
 int enf_notify_fd(const struct enf_notify *notify);
 /* A socket of our own (enf_kernel_port): what it changes is no news. -ENOSPC beyond the maximum. */
 int enf_notify_own_port(struct enf_notify *notify, uint32_t port);
-/* While a ruleset is loaded by libnftables: on, then off. What happens to elements of sets other than the
- * quarantine's is not told meanwhile: a message for each of some hundred thousand would not fit the buffer,
- * and what is lost looks like a change by others. The static sets that are filled then are new. */
+/* While static sets are made and filled by libnftables: on, then off. What happens to elements of sets other
+ * than the quarantine's is not told meanwhile: a message for each of some hundred thousand would not fit the
+ * buffer, and what is lost looks like a change by others. The sets are new: nobody else knows them yet. */
 void enf_notify_loading(struct enf_notify *notify, bool on);
 /* A thread of our own, whose every transaction is ours: libnftables opens sockets that nobody knows. In a pid
  * namespace the kernel counts threads otherwise; there the thread of a known port is learnt. */

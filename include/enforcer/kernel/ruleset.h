@@ -23,6 +23,8 @@ enum enf_ruleset_antispoof {
     ENF_RULESET_ANTISPOOF_STRICT,
 };
 
+struct enf_notify; /* notify.h */
+
 /* What becomes of the web traffic of who is at level full. */
 enum enf_ruleset_redirect {
     ENF_RULESET_REDIRECT_NONE,
@@ -110,14 +112,15 @@ int enf_ruleset_render(const struct enf_ruleset_spec *spec, char **out);
 /* Puts the text from enf_ruleset_render into the kernel of this network namespace, in one transaction: rules,
  * static sets and chains as the text says, the elements of dynamic sets, the quarantine and the relays as
  * they were. What an older text had and this one has not is removed. On failure nothing has changed, and
- * *error is nft's own message (the caller frees it; may be NULL). 0, -EINVAL when the kernel or nft refuses,
- * -ENOMEM, -errno of netlink. Must not run in two threads at once. */
-int enf_ruleset_load(const char *text, char **error);
+ * *error is nft's own message (the caller frees it; may be NULL). notify (NULL: none) is told when static
+ * sets are filled (enf_notify_loading). 0, -EINVAL when the kernel or nft refuses, -ENOMEM, -errno of
+ * netlink. Must not run in two threads at once. */
+int enf_ruleset_load(const char *text, struct enf_notify *notify, char **error);
 
 /* The same, but the chains queue0, queue1 … that the table has stay as they are, with the queue statements in
  * them: no packet meets the verdict behind a statement that is not there yet. Only where neither queues nor
  * fail mode change, and enf_kernel_queue_check says that the statements are there. */
-int enf_ruleset_load_around_queues(const char *text, char **error);
+int enf_ruleset_load_around_queues(const char *text, struct enf_notify *notify, char **error);
 
 /* Only table and sets, no chain: for filling the quarantine before the first rule is in force. */
 int enf_ruleset_load_sets(const char *text, char **error);

@@ -33,12 +33,18 @@ void enf_shape_adopt(struct enf_shape *shape, const struct enf_shape *other);
 /* The i-th set that was too large, by its name in the kernel; NULL behind the last. */
 const char *enf_shape_large(const struct enf_shape *shape, size_t i);
 
+/* The first of them whose content is not known yet: no scan of it was judged since it was loaded. Its name in
+ * the kernel, the shape's; NULL: all are known. */
+const char *enf_shape_unread(const struct enf_shape *shape);
+
 /* Reads one large set in steps, on a socket of its own. */
 struct enf_scan;
 int enf_scan_begin(const char *set, struct enf_scan **out);
 /* Works for about budget_us. 1 done, 0 more to do, -errno. */
 int enf_scan_step(struct enf_scan *scan, uint64_t budget_us);
 void enf_scan_end(struct enf_scan **scan); /* accepts NULL content, clears */
-/* A scan that is done, against what is known of that set. 0: the same, or nothing was known and now it is; 1
- * with text: other elements; -ENOENT where the shape has no such set. */
-int enf_shape_judge(struct enf_shape *shape, const struct enf_scan *scan, char *text, size_t len);
+/* A scan that is done, against what is known of that set. learn: where nothing is known of it, it is from now
+ * on. 0: the same, or nothing was known; 1 with text: other elements; -ENOENT where the shape has no such
+ * set.
+ */
+int enf_shape_judge(struct enf_shape *shape, const struct enf_scan *scan, bool learn, char *text, size_t len);

@@ -74,7 +74,7 @@ static inline void bed_load_text(const char *text)
 {
     char *error = NULL;
 
-    if (enf_ruleset_load(text, &error) != 0)
+    if (enf_ruleset_load(text, NULL, &error) != 0)
         fail_msg("refused: %s", error);
 }
 

@@ -55,6 +55,7 @@ static void test_others(void **state)
     struct enf_notify_news *news = hear(notify);
     assert_int_equal(news->transactions, 1);
     assert_true(news->elements && !news->rules && !news->table_deleted && !news->overrun);
+    assert_false(news->static_elements);
     assert_int_equal(news->elements_added, 1);
     assert_true(enf_addr_equal(&news->added[0].addr, &addr));
     assert_string_equal(news->name, "nft");
@@ -64,6 +65,11 @@ static void test_others(void **state)
     elsewhere("delete element inet enforcer quarantine4 { 100.64.0.9 }");
     news = hear(notify);
     assert_int_equal(news->elements_removed, 1);
+    free(news);
+
+    elsewhere("flush set inet enforcer smarthosts4_g1");
+    news = hear(notify);
+    assert_true(news->static_elements && news->elements && news->elements_removed == 0);
     free(news);
 
     elsewhere("add rule inet enforcer forward accept");

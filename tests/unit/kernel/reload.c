@@ -190,7 +190,7 @@ static void test_from_each_to_each(void **state)
             char *error = NULL;
             assert_int_equal(enf_ruleset_remove(NULL), 0);
             bed_load_text(texts[i]);
-            if (enf_ruleset_load(texts[j], &error) != 0)
+            if (enf_ruleset_load(texts[j], NULL, &error) != 0)
                 fail_msg("from %zu to %zu: %s", i, j, error);
             size_t chains = count(ENF_KIND_CHAIN), sets = count(ENF_KIND_SET), before = rules(k);
             put_some(k);
@@ -382,7 +382,7 @@ static void test_bad_text(void **state)
         char *error = NULL;
         if (enf_ruleset_check(bad_texts[i].text, NULL) != -EINVAL)
             fail_msg("%s: was taken", bad_texts[i].name);
-        if (enf_ruleset_load(bad_texts[i].text, &error) != -EINVAL)
+        if (enf_ruleset_load(bad_texts[i].text, NULL, &error) != -EINVAL)
             fail_msg("%s: was loaded", bad_texts[i].name);
         if (!error || !strstr(error, "Error"))
             fail_msg("%s: nft says nothing", bad_texts[i].name);

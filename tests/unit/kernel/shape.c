@@ -202,15 +202,21 @@ static void test_large(void **state)
     wanted = shape_of(k);
     assert_string_equal(enf_shape_large(wanted, 0), name);
     assert_null(enf_shape_large(wanted, 1));
+    assert_string_equal(enf_shape_unread(wanted), name);
 
     for (int round = 0; round < 2; round++) {
         assert_int_equal(enf_scan_begin(name, &scan), 0);
         for (done = 0; done == 0;)
             done = enf_scan_step(scan, 1000);
         assert_int_equal(done, 1);
-        assert_int_equal(enf_shape_judge(wanted, scan, text, sizeof text), round);
+        if (round == 0) { /* somebody may have changed it while it was read */
+            assert_int_equal(enf_shape_judge(wanted, scan, false, text, sizeof text), 0);
+            assert_string_equal(enf_shape_unread(wanted), name);
+        }
+        assert_int_equal(enf_shape_judge(wanted, scan, true, text, sizeof text), round);
         enf_scan_end(&scan);
         assert_null(scan);
+        assert_null(enf_shape_unread(wanted));
         if (round == 0) {
             char one[160];
             snprintf(one, sizeof one, "delete element inet enforcer %s { 198.18.3.4 }", name);
