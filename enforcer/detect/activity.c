@@ -52,13 +52,13 @@ struct keep keep_of(const struct enf_detector_settings *settings)
 
 static struct connection *at(struct subscriber *subscriber, uint32_t i)
 {
-    struct connection *ring = subscriber->ring ? subscriber->ring->at : &subscriber->only;
+    struct connection *ring = subscriber->ring ? subscriber->ring : &subscriber->only;
     return &ring[(subscriber->first + i) & (subscriber->capacity - 1U)];
 }
 
 const struct connection *activity_at(const struct subscriber *subscriber, uint32_t i)
 {
-    const struct connection *ring = subscriber->ring ? subscriber->ring->at : &subscriber->only;
+    const struct connection *ring = subscriber->ring ? subscriber->ring : &subscriber->only;
     return &ring[(subscriber->first + i) & (subscriber->capacity - 1U)];
 }
 
@@ -74,7 +74,7 @@ struct connection *activity_before_newest(struct subscriber *subscriber)
 
 static size_t ring_size(uint32_t capacity)
 {
-    return sizeof(struct ring) + capacity * sizeof(struct connection);
+    return capacity * sizeof(struct connection) + sizeof(struct conduct *);
 }
 
 static void ring_drop_oldest(struct subscriber *subscriber)
@@ -92,18 +92,19 @@ static void ring_free(struct subscriber *subscriber, struct budget *budget)
 /* Into one of another size, which is enough. */
 static bool ring_move(struct subscriber *subscriber, struct budget *budget, uint32_t capacity)
 {
-    struct ring *ring = budget_alloc(budget, ring_size(capacity));
+    struct connection *ring = budget_alloc(budget, ring_size(capacity));
     if (!ring)
         return false;
-    ring->conduct = subscriber->ring ? subscriber->ring->conduct : NULL;
+    struct conduct *conduct = subscriber->ring ? *activity_conduct(subscriber) : NULL;
     for (uint32_t i = 0; i < subscriber->len; i++)
-        ring->at[i] = *at(subscriber, i);
+        ring[i] = *at(subscriber, i);
     if (!subscriber->ring) /* takes the place of `only` */
         subscriber->sequential = (struct enf_sequential){0};
     ring_free(subscriber, budget);
     subscriber->ring = ring;
     subscriber->capacity = (uint8_t)capacity;
     subscriber->first = 0;
+    *activity_conduct(subscriber) = conduct;
     return true;
 }
 
@@ -303,18 +304,17 @@ void activity_prefetch(const struct subscriber *subscriber)
         __builtin_prefetch(subscriber->many, 1);
     if (!subscriber->ring)
         return;
-    /* The newest, and the place of the next, each maybe across two lines; all, where there is nothing else
-     * that knows a retransmission. */
-    const struct ring *ring = subscriber->ring;
+    /* The place of the next, and the newest; all, where there is nothing else that knows a retransmission. */
+    const struct connection *ring = subscriber->ring;
     uint32_t mask = subscriber->capacity - 1U;
     uint32_t next = subscriber->first + subscriber->len;
     uint32_t len = !subscriber->many && subscriber->len <= FEW_MAX ? subscriber->len + 1U : 2;
     for (uint32_t back = 0; back < len; back++) {
-        __builtin_prefetch(&ring->at[(next - back) & mask], 1);
-        __builtin_prefetch((const char *)(&ring->at[(next - back) & mask] + 1) - 1, 1);
+        __builtin_prefetch(&ring[(next - back) & mask], 1);
+        __builtin_prefetch((const char *)(&ring[(next - back) & mask] + 1) - 1, 1);
     }
     if (subscriber->flags & SUBSCRIBER_SERVER)
-        __builtin_prefetch(ring, 1);
+        __builtin_prefetch(activity_conduct(subscriber));
 }
 
 void activity_prefetch_many(const struct subscriber *subscriber)
@@ -348,7 +348,7 @@ void activity_spend(struct subscriber *subscriber)
 void activity_clear(struct subscriber *subscriber, struct budget *budget)
 {
     if (subscriber->ring)
-        conduct_free(&subscriber->ring->conduct, budget);
+        conduct_free(activity_conduct(subscriber), budget);
     ring_free(subscriber, budget);
     subscriber->capacity = 1;
     subscriber->first = 0;

@@ -20,13 +20,6 @@
 
 #define FEW_MAX 8
 
-/* The last connections, and what else outlasts a single one: all live as long as each other, and as the state
- * of the sequential test, which lies in the slot. */
-struct ring {
-    struct conduct *conduct; /* see conduct.h; NULL: nothing of the kind was seen */
-    struct connection at[];
-};
-
 struct many {
     struct stamps stamps;
     struct prints prints;
@@ -62,6 +55,14 @@ bool activity_is_retransmission(struct subscriber *subscriber, const struct acti
  * and something is forgotten early: what is counted later is too little, never too much. */
 bool activity_add(struct subscriber *subscriber, const struct activity_context *context,
                   const struct enf_observation *obs, uint32_t print);
+
+/* What the host did in its sessions (see conduct.h): a pointer behind the last connection of the ring, which
+ * it lives as long as, so that the connections lie in as few cache lines as they can. Only where there is a
+ * ring. */
+static inline struct conduct **activity_conduct(const struct subscriber *subscriber)
+{
+    return (struct conduct **)(void *)(subscriber->ring + subscriber->capacity);
+}
 
 /* Makes sure that there is a ring, for what lives in it. False without memory. */
 bool activity_hold(struct subscriber *subscriber, struct budget *budget);

@@ -39,9 +39,10 @@ static struct conduct *conduct_of(struct subscriber *subscriber, struct budget *
 {
     if (!activity_hold(subscriber, budget))
         return NULL;
-    if (!subscriber->ring->conduct)
-        subscriber->ring->conduct = budget_alloc(budget, sizeof(struct conduct));
-    return subscriber->ring->conduct;
+    struct conduct **conduct = activity_conduct(subscriber);
+    if (!*conduct)
+        *conduct = budget_alloc(budget, sizeof(struct conduct));
+    return *conduct;
 }
 
 /* --- counting a step --- */
@@ -107,7 +108,7 @@ static void count(const struct step *s, enum enf_sequential_kind kind, const str
 
 void conduct_gather(struct conviction *out, const struct subscriber *subscriber)
 {
-    const struct trail *facts = &subscriber->ring->conduct->facts;
+    const struct trail *facts = &(*activity_conduct(subscriber))->facts;
     out->len = facts->len < out->total ? facts->len : (uint16_t)out->total;
     trail_copy(facts, out->len, out->connections);
 }
@@ -239,7 +240,7 @@ bool conduct_account(struct subscriber *subscriber, const struct conduct_context
                      const struct enf_observation *obs, struct conviction *head)
 {
     /* A connection says nothing before something is waiting for it. */
-    if (obs->kind == ENF_OBSERVATION_SYN && !(subscriber->ring && subscriber->ring->conduct))
+    if (obs->kind == ENF_OBSERVATION_SYN && !(subscriber->ring && *activity_conduct(subscriber)))
         return true;
     struct step s = {subscriber, conduct_of(subscriber, context->budget), context, head};
     if (!s.conduct)
@@ -290,7 +291,7 @@ bool conduct_account(struct subscriber *subscriber, const struct conduct_context
 
 uint64_t conduct_last_reply_ms(const struct subscriber *subscriber)
 {
-    const struct conduct *conduct = subscriber->ring ? subscriber->ring->conduct : NULL;
+    const struct conduct *conduct = subscriber->ring ? *activity_conduct(subscriber) : NULL;
     return conduct && conduct->replies.len > 0
                ? trail_at(&conduct->replies, conduct->replies.len - 1U)->time_ms
                : 0;

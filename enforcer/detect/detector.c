@@ -7,6 +7,7 @@
 #include "enforcer/detect/state.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -194,9 +195,25 @@ size_t enf_detector_forget_idle(struct enf_detector *det, uint64_t now_ms, size_
 
 /* --- accounting --- */
 
+/* Its place among those who were fetched ahead. */
+static struct subscriber **ahead_of(struct enf_detector *det, const struct enf_prefix *key)
+{
+    uint64_t words[2];
+    memcpy(words, key->addr.bytes, sizeof(words));
+    return &det->ahead[((words[0] ^ words[1]) * 0x9e3779b97f4a7c15 >> 32) % AHEAD_LEN];
+}
+
+static struct subscriber *find(struct enf_detector *det, const struct enf_prefix *key)
+{
+    struct subscriber **ahead = ahead_of(det, key);
+    if (!*ahead || !table_is(*ahead, key))
+        *ahead = table_find(&det->table, key);
+    return *ahead;
+}
+
 static struct subscriber *find_or_add(struct enf_detector *det, const struct enf_observation *obs)
 {
-    struct subscriber *subscriber = table_find(&det->table, &obs->subscriber);
+    struct subscriber *subscriber = find(det, &obs->subscriber);
     if (subscriber) {
         subscriber->flags |= SUBSCRIBER_TOUCHED;
         return subscriber;
@@ -211,11 +228,10 @@ static struct subscriber *find_or_add(struct enf_detector *det, const struct enf
     return subscriber;
 }
 
-void enf_detector_prefetch(const struct enf_detector *det, const struct enf_prefix *const *subscribers,
-                           size_t len)
+void enf_detector_prefetch(struct enf_detector *det, const struct enf_prefix *const *subscribers, size_t len)
 {
     uint32_t tags[ENF_PREFETCH_MAX];
-    const struct subscriber *found[ENF_PREFETCH_MAX];
+    struct subscriber *found[ENF_PREFETCH_MAX];
     if (len > ENF_PREFETCH_MAX)
         len = ENF_PREFETCH_MAX;
     /* Each round follows pointers that the round before asked for. */
@@ -224,8 +240,10 @@ void enf_detector_prefetch(const struct enf_detector *det, const struct enf_pref
     for (size_t i = 0; i < len; i++)
         found[i] = table_prefetch_slot(&det->table, tags[i]);
     for (size_t i = 0; i < len; i++)
-        if (found[i])
+        if (found[i]) {
             activity_prefetch(found[i]);
+            *ahead_of(det, subscribers[i]) = found[i];
+        }
     for (size_t i = 0; i < len; i++)
         if (found[i])
             activity_prefetch_many(found[i]);

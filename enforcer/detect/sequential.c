@@ -105,11 +105,10 @@ void enf_sequential_restart(struct enf_sequential *state)
         restart(state);
 }
 
-static void describe(const struct enf_sequential *state, const struct enf_sequential_rules *rules,
-                     struct enf_sequential_step *out)
+static void describe(const struct enf_sequential *state, double threshold, struct enf_sequential_step *out)
 {
     out->score = (double)state->score / ENF_SEQUENTIAL_UNIT;
-    out->threshold = threshold_of(rules, state->tests) / ENF_SEQUENTIAL_UNIT;
+    out->threshold = threshold / ENF_SEQUENTIAL_UNIT;
     out->observations = state->observations;
 }
 
@@ -125,11 +124,11 @@ static enum enf_sequential_result account(struct enf_sequential *state,
         state->observations++;
     out->kind = kind;
     out->step = (double)rows[kind].step / ENF_SEQUENTIAL_UNIT;
-    describe(state, rules, out);
     enum enf_sequential_result result = ENF_SEQUENTIAL_CONTINUE;
-    /* The first comparison spares most observations the logarithm. */
-    if (score >= rules->convict && score >= threshold_of(rules, state->tests) &&
-        state->tests < ENF_SEQUENTIAL_TESTS_MAX)
+    /* Most observations are spared the logarithm. */
+    double threshold = score >= rules->convict ? threshold_of(rules, state->tests) : rules->convict;
+    describe(state, threshold, out);
+    if (score >= threshold && state->tests < ENF_SEQUENTIAL_TESTS_MAX)
         result = ENF_SEQUENTIAL_CONVICT;
     else if (score <= rules->clear)
         result = ENF_SEQUENTIAL_CLEAR;
@@ -211,5 +210,6 @@ void enf_sequential_show(const struct enf_sequential *state, const struct enf_se
 {
     struct enf_sequential fresh = {.tests = 1};
     *out = (struct enf_sequential_step){.kind = ENF_SEQUENTIAL_NONE};
-    describe(is_over(state, now_ms) ? &fresh : state, rules, out);
+    const struct enf_sequential *shown = is_over(state, now_ms) ? &fresh : state;
+    describe(shown, threshold_of(rules, shown->tests), out);
 }

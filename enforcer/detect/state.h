@@ -9,6 +9,8 @@
 #include "enforcer/detect/table.h"
 #include "enforcer/detect/weigh.h"
 
+#define AHEAD_LEN 512 /* places; a power of two */
+
 struct enf_detector {
     struct table table;
     struct budget budget; /* activities and convictions */
@@ -17,6 +19,9 @@ struct enf_detector {
     uint64_t seed;
     uint32_t idle_cursor;
     struct weigher weigher;
+    /* Slots that were fetched ahead or used lately, by a few bits of their keys: whoever is still in his need
+     * not be looked up. Slots never move. */
+    struct subscriber *ahead[AHEAD_LEN];
     struct enf_detector_stats stats;
     struct enf_evidence evidence[ENF_EVIDENCE_MAX]; /* what signals and views point to */
     /* The conviction that is being put together. */

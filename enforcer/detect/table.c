@@ -89,13 +89,18 @@ static uint32_t tag_of(const struct table *table, const struct enf_prefix *key)
     return (uint32_t)XXH3_64bits_withSeed(words, sizeof(words), table->seed);
 }
 
+bool table_is(const struct subscriber *subscriber, const struct enf_prefix *key)
+{
+    return memcmp(&subscriber->key, key, sizeof(*key)) == 0;
+}
+
 /* The slot that holds key, or the free one where it belongs. */
 static size_t probe(const struct table *table, const struct enf_prefix *key, uint32_t tag)
 {
     size_t slot = home_slot(table, tag);
     while (table->slots[slot].id != 0) {
         const struct table_slot *here = &table->slots[slot];
-        if (here->tag == tag && memcmp(&slot_at(table, here->id - 1)->key, key, sizeof(*key)) == 0)
+        if (here->tag == tag && table_is(slot_at(table, here->id - 1), key))
             break;
         slot = next_slot(table, slot);
     }
@@ -116,14 +121,14 @@ uint32_t table_prefetch_index(const struct table *table, const struct enf_prefix
     return tag;
 }
 
-const struct subscriber *table_prefetch_slot(const struct table *table, uint32_t tag)
+struct subscriber *table_prefetch_slot(const struct table *table, uint32_t tag)
 {
     size_t slot = home_slot(table, tag);
     while (table->slots[slot].id != 0 && table->slots[slot].tag != tag)
         slot = next_slot(table, slot);
     if (table->slots[slot].id == 0)
         return NULL;
-    const struct subscriber *subscriber = slot_at(table, table->slots[slot].id - 1);
+    struct subscriber *subscriber = slot_at(table, table->slots[slot].id - 1);
     __builtin_prefetch(subscriber, 1);
     __builtin_prefetch((const char *)subscriber + CACHE_LINE, 1);
     return subscriber;

@@ -16,7 +16,6 @@
 #define TABLE_LEVEL_CONVICTED (TABLE_LEVELS - 1)
 
 struct many;       /* see activity.h */
-struct ring;       /* likewise */
 struct conviction; /* see conviction.h */
 
 enum {
@@ -37,7 +36,7 @@ struct subscriber {
     uint32_t keep_ms;   /* silence after which nothing here counts any more */
     uint32_t forgeable; /* time of the last forgeable connection, low 32 bits of milliseconds */
     uint64_t last_ms;
-    struct ring *ring;             /* where capacity is more than 1 */
+    struct connection *ring;       /* where capacity is more than 1; see activity.h */
     struct many *many;             /* NULL while the ring holds all that is remembered */
     struct conviction *conviction; /* the last one, or NULL */
     uint64_t first_ms;
@@ -86,7 +85,9 @@ struct subscriber *table_find(const struct table *table, const struct enf_prefix
 /* The same in two steps for those who wait for memory: asks for the place in the index; then for the slot
  * that is probably meant, which is returned (or NULL) and may be another one. */
 uint32_t table_prefetch_index(const struct table *table, const struct enf_prefix *key);
-const struct subscriber *table_prefetch_slot(const struct table *table, uint32_t tag);
+struct subscriber *table_prefetch_slot(const struct table *table, uint32_t tag);
+/* True where a slot, once given out, is that of key now. */
+bool table_is(const struct subscriber *subscriber, const struct enf_prefix *key);
 /* key is not in the table, and the table is not full. NULL without memory. */
 struct subscriber *table_add(struct table *table, const struct enf_prefix *key);
 void table_remove(struct table *table, struct subscriber *subscriber);

@@ -158,8 +158,7 @@ int enf_detector_feed(struct enf_detector *det, const struct enf_observation *ob
  * while the first is fed. Changes nothing but the speed. Best with 16 to ENF_PREFETCH_MAX of them; what is
  * beyond is ignored. */
 #define ENF_PREFETCH_MAX 64
-void enf_detector_prefetch(const struct enf_detector *det, const struct enf_prefix *const *subscribers,
-                           size_t len);
+void enf_detector_prefetch(struct enf_detector *det, const struct enf_prefix *const *subscribers, size_t len);
 
 /* Forgets every subscriber that lies in prefix, with counters and evidence. Returns how many. Takes a walk
  * over all subscribers only where prefix can hold several. */

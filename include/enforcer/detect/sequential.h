@@ -103,8 +103,8 @@ enum enf_sequential_result {
 struct enf_sequential_step {
     enum enf_sequential_kind kind; /* NONE: counted already, or no kind of this model */
     double step;
-    double score;          /* after it, also where the test ended by it */
-    double threshold;      /* that convicts in this test */
+    double score;     /* after it, also where the test ended by it */
+    double threshold; /* that convicts in this test; of a step that stays below that of a first test: that */
     uint16_t observations; /* of this test, this one included */
 };
 
