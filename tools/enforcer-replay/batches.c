@@ -39,8 +39,12 @@ void batches_free(struct batches **batches)
     *batches = NULL;
 }
 
-/* Hands the batch over and waits for a free one. */
-static bool turn(struct batches *batches)
+struct batch *batches_first(struct batches *batches)
+{
+    return &batches->ring[0];
+}
+
+struct batch *batches_turn(struct batches *batches)
 {
     (void)pthread_mutex_lock(&batches->lock);
     batches->written++;
@@ -50,9 +54,10 @@ static bool turn(struct batches *batches)
     bool wanted = !batches->stopped;
     (void)pthread_mutex_unlock(&batches->lock);
     struct batch *batch = &batches->ring[batches->written % RING];
-    if (wanted)
-        batch->len = batch->bytes_len = 0;
-    return wanted;
+    if (!wanted)
+        return NULL;
+    batch->len = batch->bytes_len = 0;
+    return batch;
 }
 
 bool batches_put(struct batches *batches, enum enf_packet_result result, const struct enf_packet *packet,
@@ -63,9 +68,9 @@ bool batches_put(struct batches *batches, enum enf_packet_result result, const s
     if (len > BATCH_BYTES)
         len = BATCH_BYTES;
     if (batch->len == BATCH_PACKETS || batch->bytes_len + len > BATCH_BYTES) {
-        if (!turn(batches))
+        batch = batches_turn(batches);
+        if (!batch)
             return false;
-        batch = &batches->ring[batches->written % RING];
     }
     struct batch_packet *put = &batch->packets[batch->len++];
     *put = (struct batch_packet){*packet, result, time_ms};

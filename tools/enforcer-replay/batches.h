@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BATCH_PACKETS 512
-#define BATCH_BYTES   (512u << 10) /* of payload; more of one packet is cut */
+#define BATCH_PACKETS 4096
+#define BATCH_BYTES   (640u << 10) /* that packets point into */
 
 struct batch_packet {
     struct enf_packet packet; /* its payload is in the batch */
@@ -31,7 +31,11 @@ struct batches; /* private to batches.c */
 struct batches *batches_new(void);
 void batches_free(struct batches **batches);
 
-/* The writer: false where the reader wants no more. */
+/* The writer: the batch that it fills, empty at first; then hands it over and gets the next, NULL where the
+ * reader wants no more. */
+struct batch *batches_first(struct batches *batches);
+struct batch *batches_turn(struct batches *batches);
+/* Instead: a copy of one packet (its payload cut to BATCH_BYTES). False where the reader wants no more. */
 bool batches_put(struct batches *batches, enum enf_packet_result result, const struct enf_packet *packet,
                  uint64_t time_ms);
 /* The writer has no more. */

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Captures, by libpcap: one thread reads and takes apart, the other one judges. */
+/* Captures: one thread reads and takes apart, the other one judges. */
 #include "batches.h"
-#include "enforcer/inspect/link.h"
+#include "capture_reader.h"
 #include "enforcer/inspect/packet.h"
 #include "replay.h"
 
 #include <errno.h>
-#include <pcap/pcap.h>
 #include <pthread.h>
 #include <string.h>
 
-#define FETCH 16 /* packets that memory is fetched for at once */
-
-/* Times are what the file says, and files say anything. */
-static uint64_t time_of(const struct timeval *ts)
-{
-    uint64_t seconds = ts->tv_sec > 0 ? (uint64_t)ts->tv_sec : 0;
-    uint64_t micros = ts->tv_usec >= 0 && ts->tv_usec < 1000000 ? (uint64_t)ts->tv_usec : 0;
-    return seconds * 1000 + micros / 1000;
-}
+#define FETCH 32 /* packets that memory is fetched for at once */
 
 static void take(void *ctx, const struct enf_observation *seen)
 {
@@ -77,83 +68,47 @@ static void observe(struct replay *replay, enum enf_packet_result result, const 
     (void)enf_flows_feed(replay->flows, result, packet, direction, &context, take, replay);
 }
 
-/* What the reading thread has of its own, until it is joined. */
-struct reader {
-    pcap_t *pcap;
-    enum enf_link link;
-    struct batches *batches;
-    uint64_t packets;
-    uint64_t undecodable;
-    uint64_t port25_packets;
-    uint64_t port25_syns;
-    int end; /* of pcap_next_ex */
-};
-
-/* Cut short or malformed, a packet still counts for what of it is readable: so do filters and firewalls.
- * False where no more is wanted. */
-static bool read_packet(struct reader *reader, const struct pcap_pkthdr *header, const uint8_t *bytes)
+/* The memory of the next packets is on its way while the first is judged: the other thread has just written
+ * them, flows and subscribers lie anywhere. */
+static void fetch(struct replay *replay, const struct batch *batch, size_t from)
 {
-    struct enf_packet packet;
-    size_t offset = 0;
-    reader->packets++;
-    switch (enf_link_find_ip(reader->link, bytes, header->caplen, &offset)) {
-    case ENF_LINK_OK:
-        break;
-    case ENF_LINK_NOT_IP:
-        reader->undecodable += reader->link == ENF_LINK_UNSUPPORTED;
-        return true;
-    case ENF_LINK_TRUNCATED:
-    case ENF_LINK_MALFORMED:
-        reader->undecodable++;
-        return true;
+    const struct enf_packet *packets[FETCH];
+    struct enf_flow_context syns[FETCH];
+    const struct enf_prefix *subscribers[FETCH];
+    size_t n = batch->len - from < FETCH ? batch->len - from : FETCH;
+    size_t subscribers_len = 0;
+    for (size_t k = from + n; k < batch->len && k < from + n + FETCH; k++)
+        __builtin_prefetch(&batch->packets[k].packet);
+    for (size_t k = 0; k < n; k++) {
+        packets[k] = &batch->packets[from + k].packet;
+        __builtin_prefetch(packets[k]->payload);
+        if (enf_packet_is_connection(packets[k]) && claim(replay, packets[k], true, &syns[subscribers_len])) {
+            subscribers[subscribers_len] = &syns[subscribers_len].subscriber;
+            ledger_prefetch(&replay->ledger, subscribers[subscribers_len]);
+            subscribers_len++;
+        }
     }
-    enum enf_packet_result result = enf_packet_parse(bytes + offset, header->caplen - offset, &packet);
-    if (result == ENF_PACKET_TRUNCATED || result == ENF_PACKET_MALFORMED)
-        reader->undecodable++;
-    if (!enf_packet_is_smtp(&packet))
-        return true;
-    reader->port25_packets++;
-    if (enf_packet_is_connection(&packet))
-        reader->port25_syns++;
-    else if (result != ENF_PACKET_OK)
-        return true;
-    return batches_put(reader->batches, result, &packet, time_of(&header->ts));
-}
-
-static void *read_all(void *arg)
-{
-    struct reader *reader = arg;
-    struct pcap_pkthdr *header;
-    const u_char *bytes;
-    while ((reader->end = pcap_next_ex(reader->pcap, &header, &bytes)) == 1)
-        if (!read_packet(reader, header, bytes))
-            break;
-    batches_close(reader->batches);
-    return NULL;
+    enf_flows_prefetch(replay->flows, packets, NULL, n);
+    enf_detector_prefetch(replay->detector, subscribers, subscribers_len);
 }
 
 static void judge(struct replay *replay, const struct batch *batch)
 {
-    const struct enf_packet *packets[FETCH];
     for (size_t i = 0; i < batch->len && replay->error == 0; i++) {
-        if (i % FETCH == 0) {
-            size_t n = batch->len - i < FETCH ? batch->len - i : FETCH;
-            for (size_t k = 0; k < n; k++)
-                packets[k] = &batch->packets[i + k].packet;
-            enf_flows_prefetch(replay->flows, packets, NULL, n);
-        }
+        if (i % FETCH == 0)
+            fetch(replay, batch, i);
         const struct batch_packet *p = &batch->packets[i];
         observe(replay, p->result, &p->packet, p->time_ms);
     }
 }
 
 /* 0, or a negative errno where not all was judged. */
-static int read_and_judge(struct replay *replay, struct reader *reader)
+static int read_and_judge(struct replay *replay, struct capture_reader *reader)
 {
     pthread_t thread;
     const struct batch *batch;
     reader->batches = batches_new();
-    int rc = reader->batches ? -pthread_create(&thread, NULL, read_all, reader) : -ENOMEM;
+    int rc = reader->batches ? -pthread_create(&thread, NULL, capture_reader_run, reader) : -ENOMEM;
     if (rc == 0) {
         while (replay->error == 0 && (batch = batches_next(reader->batches)))
             judge(replay, batch);
@@ -171,29 +126,16 @@ static int read_and_judge(struct replay *replay, struct reader *reader)
 
 bool capture_read(struct replay *replay, FILE *stream, char *error, size_t error_len)
 {
-    char pcap_error[PCAP_ERRBUF_SIZE] = "";
-    struct reader reader = {.pcap = pcap_fopen_offline(stream, pcap_error)};
-    if (!reader.pcap) {
-        (void)fclose(stream);
-        (void)snprintf(error, error_len, "%s", pcap_error);
+    struct capture_reader reader;
+    if (!capture_reader_open(&reader, stream, error, error_len))
         return false;
-    }
-    bool whole = true;
-    int dlt = pcap_datalink(reader.pcap);
-    reader.link = enf_link_from_dlt(dlt);
-    if (reader.link == ENF_LINK_UNSUPPORTED) {
-        const char *name = pcap_datalink_val_to_name(dlt);
-        whole = false;
-        (void)snprintf(error, error_len, "link type %d (%s) is not read", dlt, name ? name : "unknown");
-    }
+    bool supported = reader.link != ENF_LINK_UNSUPPORTED;
     int rc = read_and_judge(replay, &reader);
-    if (rc != 0) {
-        whole = false;
+    if (rc != 0)
         (void)snprintf(error, error_len, "%s", strerror(-rc));
-    } else if (reader.end == PCAP_ERROR && whole) {
-        whole = false;
-        (void)snprintf(error, error_len, "%s", pcap_geterr(reader.pcap));
-    }
-    pcap_close(reader.pcap); /* and the stream */
+    else if (supported)
+        (void)snprintf(error, error_len, "%s", reader.error);
+    bool whole = rc == 0 && supported && !reader.damaged;
+    capture_reader_close(&reader); /* and the stream */
     return whole;
 }

@@ -39,6 +39,13 @@ static struct account *find(const struct ledger *ledger, const struct enf_prefix
     return id ? &ledger->accounts[id - 1] : NULL;
 }
 
+void ledger_prefetch(const struct ledger *ledger, const struct enf_prefix *subscriber)
+{
+    if (ledger->slots_len > 0)
+        __builtin_prefetch(
+            &ledger->slots[enf_prefix_hash(subscriber, ledger->seed) & (ledger->slots_len - 1)]);
+}
+
 static int make_room(struct ledger *ledger)
 {
     if (!ledger->accounts || ledger->len == ledger->capacity) {

@@ -53,6 +53,8 @@ void ledger_clear(struct ledger *ledger);
 /* Notes a connection that the detector counted. 0 or -ENOMEM. */
 int ledger_connection(struct ledger *ledger, const struct enf_observation *obs, const struct claim *claim,
                       enum flow_outcome outcome);
+/* Asks for the memory that the next lookup of this subscriber touches first. */
+void ledger_prefetch(const struct ledger *ledger, const struct enf_prefix *subscriber);
 /* Notes how a connection went that was noted with FLOW_OUTCOME_UNKNOWN. */
 void ledger_outcome(struct ledger *ledger, const struct enf_prefix *subscriber, enum flow_outcome outcome);
 /* Notes a conviction of a subscriber whose connection was noted; only the first is kept. 0 or -ENOMEM. */
