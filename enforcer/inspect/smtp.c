@@ -264,6 +264,12 @@ enum enf_helo_form enf_smtp_helo(const char *name, size_t len, uint64_t seed, ui
     return fits ? enf_name_helo_form(name, len) : ENF_HELO_GARBAGE;
 }
 
+bool enf_smtp_names_blocklist(uint16_t code, const char *line, size_t len)
+{
+    return enf_blocklist_look(code, line, len < ENF_SMTP_LINE_MAX ? len : ENF_SMTP_LINE_MAX) ==
+           ENF_BLOCKLIST_BOTH;
+}
+
 bool enf_smtp_finished(const struct enf_smtp *smtp)
 {
     const struct enf_smtp_facts *facts = &smtp->facts;

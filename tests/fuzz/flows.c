@@ -4,7 +4,9 @@
 #include "tools/enforcer-replay/flow.c"
 #include "tools/enforcer-replay/flow_columns.c"
 #include "tools/enforcer-replay/flow_eve.c"
+#include "tools/enforcer-replay/flow_joins.c"
 #include "tools/enforcer-replay/flow_nfdump.c"
+#include "tools/enforcer-replay/flow_session.c"
 #include "tools/enforcer-replay/flow_text.c"
 #include "tools/enforcer-replay/flow_window.c"
 #include "tools/enforcer-replay/flow_zeek.c"
@@ -18,7 +20,21 @@ static void check(const struct flow *flow)
     bool ok = flow->destination_port == ENF_SMTP_PORT && flow->source.family == flow->destination.family &&
               flow->source.family != ENF_FAMILY_NONE && (unsigned)flow->outcome < FLOW_OUTCOME_COUNT &&
               flow->start_ms <= TIME_MS_MAX + 86400000;
-    if (!ok)
+    bool silent = flow->says == 0 && flow->helo_form == ENF_HELO_NONE && flow->recipients == 0;
+    bool both = (flow->says & FLOW_SAYS_ACCEPTED) && (flow->says & FLOW_SAYS_REFUSED);
+    if (!ok || both || (!flow->of_session && !silent) ||
+        ((flow->says & FLOW_SAYS_HELO) && flow->helo_form == ENF_HELO_NONE))
+        abort();
+}
+
+/* A connection is new once, and everything is told once. */
+static void join(const struct flow *flow)
+{
+    static struct flow_joins joins; /* of all runs: it is large */
+    (void)flow_joins_is_new(&joins, flow->session);
+    uint8_t untold = flow_joins_untold(&joins, flow->session, flow->says);
+    if (flow_joins_is_new(&joins, flow->session) || (untold & ~flow->says) ||
+        (flow->session != 0 && !joins.forgot && flow_joins_untold(&joins, flow->session, flow->says) != 0))
         abort();
 }
 
@@ -55,8 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         memcpy(line, at, len);
         enum flow_result result = flow_parse(&parser, line, len, &flow);
-        if (result == FLOW_CONNECTION || result == FLOW_HELO) {
+        if (result == FLOW_CONNECTION || result == FLOW_SESSION) {
             check(&flow);
+            join(&flow);
             hold(&window, &flow, &inside);
         }
         free(line);

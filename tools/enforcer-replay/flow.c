@@ -11,8 +11,11 @@ struct flow_parser flow_parser_make(enum flow_format format, uint64_t seed)
         .seed = seed,
         .separator = format == FLOW_FORMAT_NFDUMP ? ',' : '\t',
     };
-    if (format == FLOW_FORMAT_ZEEK)
+    if (format == FLOW_FORMAT_ZEEK) {
         memcpy(parser.unset, "-", 2);
+        memcpy(parser.empty, "(empty)", 8);
+        parser.set_separator = ',';
+    }
     return parser;
 }
 

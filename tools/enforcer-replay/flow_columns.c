@@ -32,6 +32,12 @@ static const struct {
     {"history", FLOW_FIELD_HISTORY},
     {"flg", FLOW_FIELD_FLAGS},
     {"flags", FLOW_FIELD_FLAGS},
+    {"trans_depth", FLOW_FIELD_DEPTH},
+    {"helo", FLOW_FIELD_HELO},
+    {"mailfrom", FLOW_FIELD_MAIL},
+    {"rcptto", FLOW_FIELD_RECIPIENTS},
+    {"last_reply", FLOW_FIELD_REPLY},
+    {"fuids", FLOW_FIELD_FILES},
 };
 
 static const enum flow_field needed[] = {
@@ -39,6 +45,17 @@ static const enum flow_field needed[] = {
     FLOW_FIELD_DESTINATION, FLOW_FIELD_DESTINATION_PORT, FLOW_FIELD_PROTOCOL,
 };
 #define NEEDED_LEN (sizeof(needed) / sizeof(needed[0]))
+/* A log of sessions names no protocol: which columns tell that it is one. */
+static const enum flow_field of_sessions[] = {FLOW_FIELD_DEPTH, FLOW_FIELD_HELO, FLOW_FIELD_REPLY};
+#define OF_SESSIONS_LEN (sizeof(of_sessions) / sizeof(of_sessions[0]))
+
+/* Column i of those that are needed; 0 where it is not there. */
+static unsigned needed_column(const struct flow_parser *parser, size_t i)
+{
+    if (needed[i] == FLOW_FIELD_PROTOCOL && parser->sessions)
+        return parser->columns[FLOW_FIELD_SOURCE];
+    return parser->columns[needed[i]];
+}
 
 /* Takes the first piece off; false at the end. */
 static bool next(struct text *rest, char separator, struct text *out)
@@ -64,9 +81,12 @@ bool columns_read(struct flow_parser *parser, struct text header)
             if (text_is(name, names[i].name) && parser->columns[names[i].field] == 0)
                 parser->columns[names[i].field] = (uint16_t)column;
     }
+    parser->sessions = parser->columns[FLOW_FIELD_PROTOCOL] == 0;
+    for (size_t i = 0; i < OF_SESSIONS_LEN; i++)
+        parser->sessions = parser->sessions && parser->columns[of_sessions[i]] != 0;
     parser->usable = true;
     for (size_t i = 0; i < NEEDED_LEN; i++)
-        parser->usable = parser->usable && parser->columns[needed[i]] != 0;
+        parser->usable = parser->usable && needed_column(parser, i) != 0;
     if (!parser->usable)
         memset(parser->columns, 0, sizeof(parser->columns));
     parser->ever_usable = parser->ever_usable || parser->usable;
@@ -89,7 +109,7 @@ bool columns_split(const struct flow_parser *parser, struct text row, struct tex
         }
     }
     for (size_t i = 0; i < NEEDED_LEN; i++)
-        if (parser->columns[needed[i]] > column)
+        if (needed_column(parser, i) > column)
             return false;
     return true;
 }

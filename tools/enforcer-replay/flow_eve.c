@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Suricata's EVE: records of type "flow", and names in those of type "smtp"; the rest is passed over. */
+/* Suricata's EVE: records of type "flow" and "smtp"; the rest is passed over. */
 #include "flow_text.h"
 
 #include "enforcer/inspect/packet.h"
-#include "enforcer/inspect/smtp.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -76,20 +75,19 @@ static void read_state(const json_t *root, struct facts *facts)
         facts->outcome = FLOW_OUTCOME_ANSWERED;
 }
 
-/* The first transaction of a session names the client; the others repeat it. */
+/* A transaction: names, and how many recipients. Replies are not logged, but that a message was sent is. */
 static enum flow_result judge_smtp(const struct flow_parser *parser, const json_t *root,
                                    const struct facts *facts, struct flow *out)
 {
-    struct text helo = string_of(json_object_get(root, "smtp"), "helo");
-    struct flow flow;
-    if (helo.len == 0 || json_integer_value(json_object_get(root, "tx_id")) != 0 ||
-        facts_judge(facts, &flow) != FLOW_CONNECTION)
-        return FLOW_OTHER;
-    flow.outcome = FLOW_OUTCOME_UNKNOWN;
-    flow.sequence = 0;
-    flow.helo_form = (uint8_t)enf_smtp_helo(helo.bytes, helo.len, parser->seed, &flow.helo_hash);
-    *out = flow;
-    return FLOW_HELO;
+    const json_t *smtp = json_object_get(root, "smtp");
+    struct session_facts session = {
+        .helo = string_of(smtp, "helo"),
+        .recipients = json_array_size(json_object_get(smtp, "rcpt_to")),
+        .first = json_integer_value(json_object_get(root, "tx_id")) == 0,
+        .mail = string_of(smtp, "mail_from").len > 0,
+        .body = json_is_object(json_object_get(root, "email")) ? SESSION_BODY_SENT : SESSION_BODY_UNKNOWN,
+    };
+    return session_judge(facts, &session, parser->seed, out);
 }
 
 static enum flow_result judge_eve(const struct flow_parser *parser, const json_t *root, struct flow *out)
@@ -113,8 +111,11 @@ static enum flow_result judge_eve(const struct flow_parser *parser, const json_t
     fields[FLOW_FIELD_DESTINATION] = string_of(root, "dest_ip");
     fields[FLOW_FIELD_DESTINATION_PORT] = number_of(root, "dest_port", numbers[2], sizeof(numbers[2]));
     fields[FLOW_FIELD_PROTOCOL] = string_of(root, "proto");
-    if (smtp)
+    if (smtp) {
+        facts.syn = SYN_SEEN;
+        facts.outcome = FLOW_OUTCOME_ANSWERED;
         return judge_smtp(parser, root, &facts, out);
+    }
     read_state(root, &facts);
     return facts_judge(&facts, out);
 }

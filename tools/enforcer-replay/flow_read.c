@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Files of flow records: lines, counted and sorted by start. */
-#include "enforcer/inspect/packet.h"
+#include "enforcer/inspect/smtp.h"
 #include "replay.h"
 
 #include <errno.h>
@@ -21,18 +21,60 @@ static int feed_outcome(struct replay *replay, struct enf_observation *obs, enum
     return rc < 0 ? rc : 0;
 }
 
+static int feed_connection(struct replay *replay, struct enf_observation *obs, enum flow_outcome outcome)
+{
+    int rc = replay_observe(replay, obs, outcome);
+    if (rc == 1)
+        return feed_outcome(replay, obs, outcome);
+    return rc < 0 ? rc : 0;
+}
+
+/* In the order in which a session tells them: a blocklist explains the refusal behind it. */
+static int feed_session(struct replay *replay, const struct flow *flow, struct enf_observation *obs)
+{
+    const struct {
+        uint8_t says;
+        enum enf_observation_kind kind;
+        uint64_t value;
+    } kinds[] = {
+        {FLOW_SAYS_HELO, ENF_OBSERVATION_HELO, flow->helo_hash},
+        {FLOW_SAYS_RECIPIENTS, ENF_OBSERVATION_RECIPIENTS, flow->recipients},
+        {FLOW_SAYS_BLOCKLISTED, ENF_OBSERVATION_BLOCKLISTED, 0},
+        {FLOW_SAYS_ACCEPTED, ENF_OBSERVATION_ACCEPTED, 0},
+        {FLOW_SAYS_REFUSED, ENF_OBSERVATION_REFUSED, 0},
+        {FLOW_SAYS_DEFERRED, ENF_OBSERVATION_DEFERRED, 0},
+        {FLOW_SAYS_QUIT, ENF_OBSERVATION_END, 1},
+    };
+    int rc = 0;
+    /* A log of sessions alone: the session proves its connection. */
+    if (flow_joins_is_new(&replay->joins, flow->session)) {
+        replay->port25_packets++;
+        replay->port25_syns++;
+        rc = feed_connection(replay, obs, flow->outcome);
+    }
+    uint8_t says = flow_joins_untold(&replay->joins, flow->session, flow->says);
+    obs->sequence = 0;
+    for (size_t i = 0; rc >= 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (!(says & kinds[i].says))
+            continue;
+        obs->kind = kinds[i].kind;
+        obs->value = kinds[i].value;
+        obs->helo_form = kinds[i].kind == ENF_OBSERVATION_HELO ? flow->helo_form : ENF_HELO_NONE;
+        rc = replay_observe(replay, obs, FLOW_OUTCOME_UNKNOWN);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int feed(struct replay *replay, const struct flow *flow)
 {
     struct enf_observation obs = {
-        .kind = flow->helo_form ? ENF_OBSERVATION_HELO : ENF_OBSERVATION_SYN,
+        .kind = ENF_OBSERVATION_SYN,
         .time_ms = flow->start_ms,
         .source = flow->source,
         .destination = flow->destination,
         .source_port = flow->source_port,
         .destination_port = flow->destination_port,
         .sequence = flow->sequence,
-        .helo_form = flow->helo_form,
-        .value = flow->helo_hash,
     };
     /* Displaced so far that the window could not help: the detector will start the subscriber's windows anew.
      */
@@ -40,10 +82,7 @@ static int feed(struct replay *replay, const struct flow *flow)
         replay->late++;
     else if (flow->start_ms > replay->last_flow_ms)
         replay->last_flow_ms = flow->start_ms;
-    int rc = replay_observe(replay, &obs, flow->outcome);
-    if (rc == 1 && obs.kind == ENF_OBSERVATION_SYN)
-        return feed_outcome(replay, &obs, flow->outcome);
-    return rc < 0 ? rc : 0;
+    return flow->of_session ? feed_session(replay, flow, &obs) : feed_connection(replay, &obs, flow->outcome);
 }
 
 int flow_finish(struct replay *replay)
@@ -77,8 +116,9 @@ static void note_bad(struct replay *replay, struct lines *lines)
 static int read_line(struct replay *replay, struct flow_parser *parser, struct lines *lines, const char *line,
                      size_t len)
 {
-    struct flow flow;
+    struct flow flow = {0};
     struct flow earliest;
+    int rc = 0;
     switch (flow_parse(parser, line, len, &flow)) {
     case FLOW_NOT_A_RECORD:
         return 0;
@@ -88,19 +128,21 @@ static int read_line(struct replay *replay, struct flow_parser *parser, struct l
     case FLOW_SMTP:
         replay->records++;
         replay->port25_packets++;
-        return 0;
+        return flow_joins_note(&replay->joins, flow.session);
     case FLOW_BAD:
         note_bad(replay, lines);
         return 0;
     case FLOW_CONNECTION:
         replay->port25_packets++;
         replay->port25_syns++;
+        rc = flow_joins_note(&replay->joins, flow.session);
         break;
-    case FLOW_HELO:
+    case FLOW_SESSION:
         break;
     }
     replay->records++;
-    int rc = flow_window_push(&replay->window, &flow, &earliest);
+    if (rc == 0)
+        rc = flow_window_push(&replay->window, &flow, &earliest);
     return rc == 1 ? feed(replay, &earliest) : rc;
 }
 

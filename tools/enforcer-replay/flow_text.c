@@ -203,15 +203,26 @@ bool text_flags(struct text text, uint8_t *out)
     return true;
 }
 
-/* FNV-1a: nothing hangs on it but that two records of one port pair differ. */
+/* FNV-1a: nothing hangs on it but that two records of one port pair differ, and which belong together. */
+static uint64_t hash_text(uint64_t hash, struct text text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (uint8_t)text.bytes[i]) * 1099511628211ULL;
+    return hash;
+}
+
 static uint32_t record_hash(uint64_t start_ms, struct text id)
 {
     uint64_t hash = 14695981039346656037ULL;
     for (unsigned i = 0; i < 64; i += 8)
         hash = (hash ^ (start_ms >> i & 0xff)) * 1099511628211ULL;
-    for (size_t i = 0; i < id.len; i++)
-        hash = (hash ^ (uint8_t)id.bytes[i]) * 1099511628211ULL;
+    hash = hash_text(hash, id);
     return (uint32_t)(hash >> 32 ^ hash) | 1;
+}
+
+static uint64_t identifier_hash(struct text id)
+{
+    return id.len > 0 ? hash_text(14695981039346656037ULL, id) | 1 : 0;
 }
 
 enum flow_result facts_judge(const struct facts *facts, struct flow *out)
@@ -231,8 +242,11 @@ enum flow_result facts_judge(const struct facts *facts, struct flow *out)
         !text_addr(fields[FLOW_FIELD_DESTINATION], &flow.destination) ||
         flow.source.family != flow.destination.family || !text_time(fields[FLOW_FIELD_TIME], &flow.start_ms))
         return FLOW_BAD;
-    if (destination_port != ENF_SMTP_PORT || facts->syn == SYN_NOT_SEEN)
+    flow.session = identifier_hash(fields[FLOW_FIELD_ID]);
+    if (destination_port != ENF_SMTP_PORT || facts->syn == SYN_NOT_SEEN) {
+        out->session = flow.session;
         return FLOW_SMTP;
+    }
     flow.source_port = (uint16_t)source_port;
     flow.destination_port = (uint16_t)destination_port;
     bool answered = flow.outcome == FLOW_OUTCOME_ANSWERED || flow.outcome == FLOW_OUTCOME_REFUSED;

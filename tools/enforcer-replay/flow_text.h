@@ -31,8 +31,29 @@ struct facts {
     enum flow_outcome outcome;
 };
 
-/* fields[] from FLOW_FIELD_TIME to FLOW_FIELD_PROTOCOL, syn and outcome are set. */
+/* fields[] from FLOW_FIELD_TIME to FLOW_FIELD_PROTOCOL, syn and outcome are set. *out is written for
+ * FLOW_CONNECTION; for FLOW_SMTP its session only. */
 enum flow_result facts_judge(const struct facts *facts, struct flow *out);
+
+enum session_body {
+    SESSION_BODY_UNKNOWN,
+    SESSION_BODY_NONE,
+    SESSION_BODY_SENT,
+};
+
+/* One mail of a session, or a session without any. */
+struct session_facts {
+    struct text helo;
+    struct text reply; /* the last one: code and text; may be empty */
+    size_t recipients;
+    bool first; /* of its session */
+    bool mail;  /* a sender was named */
+    enum session_body body;
+};
+
+/* facts as for facts_judge. FLOW_SESSION with *out, FLOW_OTHER or FLOW_BAD. */
+enum flow_result session_judge(const struct facts *facts, const struct session_facts *session, uint64_t seed,
+                               struct flow *out);
 
 /* TCP flags as text (".AP.SF") or as a number (27, 0x1b). */
 bool text_flags(struct text text, uint8_t *out);

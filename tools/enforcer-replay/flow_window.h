@@ -6,7 +6,7 @@
 
 #include "flow.h"
 
-#define FLOW_WINDOW_MAX (1u << 20) /* connections held back; 80 MiB */
+#define FLOW_WINDOW_MAX (1u << 20) /* records held back; 104 MiB */
 
 struct held_flow {
     struct flow flow;

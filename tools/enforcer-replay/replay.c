@@ -34,6 +34,7 @@ void replay_clear(struct replay *replay)
     enf_flows_free(&replay->flows);
     enf_detector_free(&replay->detector);
     flow_window_clear(&replay->window);
+    flow_joins_clear(&replay->joins);
     ledger_clear(&replay->ledger);
 }
 

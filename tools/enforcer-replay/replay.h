@@ -5,6 +5,7 @@
 #include "enforcer/detect/detector.h"
 #include "enforcer/inspect/flows.h"
 #include "enforcer/inspect/observation.h"
+#include "flow_joins.h"
 #include "flow_window.h"
 #include "ledger.h"
 #include "scope.h"
@@ -31,6 +32,7 @@ struct replay {
     uint64_t fed; /* SYNs, for the upkeep of the detector */
     uint64_t retransmissions;
     struct flow_window window;
+    struct flow_joins joins;
     uint64_t last_flow_ms; /* the latest start that was fed */
     uint64_t late;         /* records that the window could not put in order */
 };

@@ -237,6 +237,10 @@ const char *enf_smtp_facts_text(const struct enf_smtp_facts *facts, char *buf, s
  * is ENF_HELO_GARBAGE. */
 enum enf_helo_form enf_smtp_helo(const char *name, size_t len, uint64_t seed, uint64_t *out_hash);
 
+/* True where a refusal that others read, "554 5.7.1 ..." with its code in front, says that the sender is on a
+ * blocklist: a code and a word that servers use for it. line: of any length; code: the number in it. */
+bool enf_smtp_names_blocklist(uint16_t code, const char *line, size_t len);
+
 /* NULL for a value out of range. */
 const char *enf_smtp_protocol_name(enum enf_smtp_protocol protocol);
 const char *enf_smtp_end_name(enum enf_smtp_end end);
