@@ -5,11 +5,7 @@
 #include "enforcer/config/value.h"
 #include "enforcer/core/text.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#define DAY_MS   (86400ULL * 1000)
-#define DATE_LEN 10
 
 void enf_read_words(struct enf_reader *reader, const yaml_node_t *node, const struct enf_row *row, void *base)
 {
@@ -29,17 +25,9 @@ void enf_read_expiry(struct enf_reader *reader, const yaml_node_t *node, const s
                      void *base)
 {
     const char *text = enf_value_text(node);
-    char whole[DATE_LEN + 16];
     uint64_t time_ms = 0;
 
-    if (text && strlen(text) == DATE_LEN) {
-        snprintf(whole, sizeof whole, "%sT00:00:00Z", text);
-        if (enf_time_parse(whole, &time_ms) == 0)
-            time_ms += DAY_MS;
-    } else if (text && enf_time_parse(text, &time_ms) < 0) {
-        time_ms = 0;
-    }
-    if (time_ms > 0)
+    if (text && enf_expiry_parse(text, &time_ms) == 0 && time_ms > 0)
         enf_reader_store(ENF_ROW_AT(row, base), row->size, time_ms);
     else
         enf_reader_expected(reader, node, "a date like 2027-01-31, or a time like 2027-01-31T12:00:00Z");

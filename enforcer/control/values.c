@@ -23,26 +23,19 @@ static int wrong(struct enf_control_error *error, const char *key, const char *e
 static int read_prefix(const char *key, const char *text, struct enf_prefix *out,
                        struct enf_control_error *error)
 {
-    int err = enf_prefix_parse(text, out);
-    char expected[TEXT_MAX * 2];
-    char buf[TEXT_MAX];
-    struct enf_addr addr;
-    const char *slash = strchr(text, '/');
+    struct enf_prefix prefix;
+    int err = enf_prefix_meant(text, &prefix);
+    char expected[TEXT_MAX * 2], buf[TEXT_MAX];
 
-    if (!err)
-        return 0;
-    if (err != -EDOM || !slash || (size_t)(slash - text) >= sizeof(buf))
-        return wrong(error, key, "an address or a prefix", text);
-    enf_text_copy(buf, (size_t)(slash - text) + 1, text);
-    if (enf_addr_parse(buf, &addr) == 0) {
-        struct enf_prefix meant = enf_prefix_make(&addr, (uint8_t)atoi(slash + 1));
-
+    if (err == -EDOM) {
         snprintf(expected, sizeof(expected), "a prefix without bits beyond its length (%s)",
-                 enf_prefix_str(&meant, buf, sizeof(buf)));
-    } else {
-        snprintf(expected, sizeof(expected), "a prefix without bits beyond its length");
+                 enf_prefix_str(&prefix, buf, sizeof(buf)));
+        return wrong(error, key, expected, text);
     }
-    return wrong(error, key, expected, text);
+    if (err < 0)
+        return wrong(error, key, "an address or a prefix", text);
+    *out = prefix;
+    return 0;
 }
 
 int enf_params_addr(const json_t *params, const char *key, enum enf_param need, struct enf_addr *out,
@@ -140,6 +133,30 @@ int enf_params_since(const json_t *params, const char *key, enum enf_param need,
     if (enf_time_parse(text, out_ms) == 0)
         return 1;
     return wrong(error, key, "a duration like \"10m\" or a time like \"2026-03-01T12:00:00Z\"", text);
+}
+
+int enf_params_expiry(const json_t *params, const char *key, enum enf_param need, uint64_t now_ms,
+                      uint64_t *out_ms, struct enf_control_error *error)
+{
+    const char *text = NULL;
+    uint64_t ms = 0;
+    int rc = enf_params_text(params, key, need, TEXT_MAX, &text, error);
+
+    if (rc <= 0)
+        return rc;
+    if (strcmp(text, "forever") == 0)
+        ms = ENF_FOREVER;
+    else if (enf_duration_parse(text, &ms) == 0)
+        ms += now_ms;
+    else if (enf_expiry_parse(text, &ms) < 0)
+        return wrong(error, key,
+                     "a date like \"2027-01-31\", a time like \"2027-01-31T12:00:00Z\", a duration like "
+                     "\"30d\", or \"forever\"",
+                     text);
+    if (ms <= now_ms)
+        return wrong(error, key, "a time to come", text);
+    *out_ms = ms;
+    return 1;
 }
 
 int enf_params_level(const json_t *params, const char *key, enum enf_param need, enum enf_level *out,

@@ -58,12 +58,11 @@ static int parse_len(const char *text, int max)
     return len <= max ? len : -1;
 }
 
-int enf_prefix_parse(const char *text, struct enf_prefix *out)
+int enf_prefix_meant(const char *text, struct enf_prefix *out)
 {
     char buf[ENF_PREFIX_STR_LEN];
     const char *slash = strchr(text, '/');
     size_t addr_len = slash ? (size_t)(slash - text) : strlen(text);
-    struct enf_prefix prefix;
     struct enf_addr addr;
     int len;
 
@@ -85,11 +84,18 @@ int enf_prefix_parse(const char *text, struct enf_prefix *out)
         len = len > 96 ? len - 96 : -1;
     if (len < 0)
         return -EINVAL;
-    prefix = enf_prefix_make(&addr, (uint8_t)len);
-    if (!enf_addr_equal(&prefix.addr, &addr))
-        return -EDOM;
-    *out = prefix;
-    return 0;
+    *out = enf_prefix_make(&addr, (uint8_t)len);
+    return enf_addr_equal(&out->addr, &addr) ? 0 : -EDOM;
+}
+
+int enf_prefix_parse(const char *text, struct enf_prefix *out)
+{
+    struct enf_prefix prefix;
+    int err = enf_prefix_meant(text, &prefix);
+
+    if (err == 0)
+        *out = prefix;
+    return err;
 }
 
 static char *put_byte(char *at, unsigned value)

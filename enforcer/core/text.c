@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#define DAY_MS       (86400ULL * 1000)
+#define DATE_LEN     10                 /* 2026-03-01 */
 #define YEAR_9999_MS 253402300799999ULL /* its last millisecond: years have four digits */
 
 struct unit {
@@ -162,6 +164,20 @@ int enf_time_parse(const char *text, uint64_t *out_wall_ms)
     if (wall_ms > YEAR_9999_MS)
         return -EINVAL;
     *out_wall_ms = wall_ms;
+    return 0;
+}
+
+int enf_expiry_parse(const char *text, uint64_t *out_wall_ms)
+{
+    char whole[DATE_LEN + sizeof "T00:00:00Z"];
+    uint64_t time_ms = 0;
+
+    if (strlen(text) != DATE_LEN)
+        return enf_time_parse(text, out_wall_ms);
+    snprintf(whole, sizeof whole, "%sT00:00:00Z", text);
+    if (enf_time_parse(whole, &time_ms) < 0)
+        return -EINVAL;
+    *out_wall_ms = time_ms + DAY_MS;
     return 0;
 }
 

@@ -29,8 +29,8 @@
 struct enf_restore;
 
 struct enf_hand_relay {
-    struct enf_prefix prefix;
-    char name[ENF_NAME_LEN];
+    struct enf_store_relay row;
+    struct enf_relay_life life; /* that it lapsed stands here; row has what is on disk */
 };
 
 /* Desired against enforced, as of the last look. */

@@ -153,8 +153,10 @@ static int collect_relays(struct enf_daemon *d, struct prefixes *all, struct pre
         for (size_t j = 0; j < config->relays[i].addresses_len && !enf_relay_lapsed(d, i); j++)
             append(all, &config->relays[i].addresses[j]);
     }
-    for (size_t i = 0; i < d->hand_relays_len; i++)
-        append(all, &d->hand_relays[i].prefix);
+    for (size_t i = 0; i < d->hand_relays_len; i++) {
+        if (!d->hand_relays[i].life.lapsed)
+            append(all, &d->hand_relays[i].row.prefix);
+    }
     for (size_t i = 0; d->quarantine && i < all->len; i++) {
         enf_quarantine_covering(d->quarantine, &all->items[i], append_forced, forced);
         enf_quarantine_inside(d->quarantine, &all->items[i], append_forced, forced);

@@ -22,10 +22,11 @@ METHOD(enf_method_ruleset);
 /* methods_portal.c */
 METHOD(enf_method_portal_show);
 METHOD(enf_method_portal_release);
-/* methods_change.c */
+/* methods_relay.c */
 METHOD(enf_method_relay_list);
 METHOD(enf_method_relay_add);
 METHOD(enf_method_relay_remove);
+/* methods_change.c */
 METHOD(enf_method_mode_set);
 METHOD(enf_method_reload);
 METHOD(enf_method_confirm);

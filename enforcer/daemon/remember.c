@@ -85,8 +85,7 @@ static int load_relay(void *ctx, const struct enf_store_relay *relay)
     if (d->hand_relays_len == ENF_HAND_RELAYS_MAX)
         return 0;
     struct enf_hand_relay *hand = &d->hand_relays[d->hand_relays_len++];
-    hand->prefix = relay->prefix;
-    enf_text_copy(hand->name, sizeof hand->name, relay->name);
+    *hand = (struct enf_hand_relay){.row = *relay, .life.lapsed = relay->lapsed};
     return 0;
 }
 
@@ -211,6 +210,7 @@ int enf_remember_rows(struct enf_daemon *d)
     err = enf_store_history_since(d->store, NULL, since_ms, load_history, d);
     if (err == 0)
         err = enf_store_relay_each(d->store, load_relay, d);
+    enf_relays_changed(d);
     return err < 0 ? err : recall_mode(d);
 }
 

@@ -135,8 +135,8 @@ static int ask_number(struct enf_store *store, const char *sql, uint64_t *out)
     return err;
 }
 
-/* *out_new: there is nothing in it yet. */
-static int owner_check(struct enf_store *store, bool *out_new)
+/* *out_version: 0 where there is nothing in it yet. */
+static int owner_check(struct enf_store *store, uint64_t *out_version)
 {
     uint64_t application = 0;
     uint64_t version = 0;
@@ -149,14 +149,18 @@ static int owner_check(struct enf_store *store, bool *out_new)
         err = ask_number(store, "SELECT count(*) FROM sqlite_schema", &tables);
     if (err)
         return err;
-    *out_new = !application && !version && !tables;
-    if (*out_new)
+    if (!application && !version && !tables) {
+        *out_version = 0;
         return 0;
+    }
     if (application != ENF_STORE_APPLICATION_ID)
         return enf_store_refused(store, -EMEDIUMTYPE, "is the database of another program");
     if (version > ENF_STORE_VERSION)
         return version_refused(store, version);
-    return version ? 0 : enf_store_refused(store, -EBADMSG, "has no version");
+    if (!version)
+        return enf_store_refused(store, -EBADMSG, "has no version");
+    *out_version = version;
+    return 0;
 }
 
 static int journal_set(struct enf_store *store)
@@ -179,7 +183,8 @@ static int journal_set(struct enf_store *store)
                : enf_store_refused(store, -EIO, "its file system cannot keep a write-ahead log");
 }
 
-static int schema_make(struct enf_store *store)
+/* From version `from` to ours, whole or not at all: a program that is killed meanwhile leaves the old one. */
+static int schema_make(struct enf_store *store, uint64_t from)
 {
     char header[96];
     int err = enf_store_execute(store, "BEGIN IMMEDIATE");
@@ -188,7 +193,8 @@ static int schema_make(struct enf_store *store)
         return err;
     snprintf(header, sizeof(header), "PRAGMA application_id=%d; PRAGMA user_version=%d",
              ENF_STORE_APPLICATION_ID, ENF_STORE_VERSION);
-    err = enf_store_execute(store, enf_store_schema);
+    for (; !err && from < ENF_STORE_VERSION; from++)
+        err = enf_store_execute(store, enf_store_steps[from]);
     if (!err)
         err = enf_store_execute(store, header);
     if (!err)
@@ -213,14 +219,14 @@ static int write_check(struct enf_store *store)
 
 static int database_open(struct enf_store *store)
 {
-    bool is_new = false;
+    uint64_t version = 0;
     int code = sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     int err;
 
     if (code != SQLITE_OK)
         return enf_store_failed(store, code);
     connection_harden(store);
-    err = owner_check(store, &is_new);
+    err = owner_check(store, &version);
     if (!err)
         err = journal_set(store);
     /* FULL: the disk has what was answered. The log stays small but for bulk changes. Temporary tables in
@@ -230,7 +236,7 @@ static int database_open(struct enf_store *store)
                                        "PRAGMA temp_store=MEMORY;"
                                        "PRAGMA journal_size_limit=" WAL_KEEP_BYTES);
     if (!err)
-        err = is_new ? schema_make(store) : write_check(store);
+        err = version < ENF_STORE_VERSION ? schema_make(store, version) : write_check(store);
     if (!err)
         err = enf_store_prepare(store);
     if (!err)
@@ -307,7 +313,7 @@ int enf_store_open_none(const char *why, struct enf_store **out)
     if (store && sqlite3_open_v2(":memory:", &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ==
                      SQLITE_OK) {
         store->limits = DEFAULTS;
-        err = schema_make(store);
+        err = schema_make(store, 0);
         if (!err)
             err = enf_store_prepare(store);
         if (!err)

@@ -19,7 +19,9 @@ int enf_store_relay_put(struct enf_store *store, const struct enf_store_relay *r
     int err;
 
     if (!enf_prefix_is_valid(&relay->prefix) || !enf_store_is_time(relay->added_ms) ||
-        !memchr(relay->name, 0, sizeof(relay->name)) || !memchr(relay->actor, 0, sizeof(relay->actor)))
+        !enf_store_is_time(relay->expires_ms) || !memchr(relay->name, 0, sizeof(relay->name)) ||
+        !memchr(relay->actor, 0, sizeof(relay->actor)) || !memchr(relay->owner, 0, sizeof(relay->owner)) ||
+        !memchr(relay->reason, 0, sizeof(relay->reason)))
         return enf_store_refused(store, -EINVAL, "no relay");
     statement = enf_store_statement(store, ENF_STATEMENT_RELAY_COUNT);
     enf_store_bind_prefix(statement, 1, &relay->prefix);
@@ -33,6 +35,10 @@ int enf_store_relay_put(struct enf_store *store, const struct enf_store_relay *r
     enf_store_bind_text(statement, 4, relay->name);
     enf_store_bind_time(statement, 5, relay->added_ms);
     enf_store_bind_text(statement, 6, relay->actor);
+    enf_store_bind_text(statement, 7, relay->owner);
+    enf_store_bind_text(statement, 8, relay->reason);
+    enf_store_bind_time(statement, 9, relay->expires_ms);
+    sqlite3_bind_int(statement, 10, relay->lapsed);
     return enf_store_run(store, statement);
 }
 
@@ -55,16 +61,22 @@ int enf_store_relay_each(struct enf_store *store, int (*fn)(void *ctx, const str
 
     while (!answer && (more = enf_store_row(store, statement)) != 0) {
         struct enf_store_relay relay = {.added_ms = 0};
+        uint64_t lapsed = 0;
 
         if (more < 0)
             return more;
         if (!enf_store_column_prefix(statement, 0, &relay.prefix) ||
-            !enf_store_column_time(statement, 4, &relay.added_ms)) {
+            !enf_store_column_time(statement, 4, &relay.added_ms) ||
+            !enf_store_column_time(statement, 8, &relay.expires_ms) ||
+            !enf_store_column_number(statement, 9, 1, &lapsed)) {
             store->bad_rows++;
             continue;
         }
         enf_store_column_text(statement, 3, relay.name, sizeof(relay.name));
         enf_store_column_text(statement, 5, relay.actor, sizeof(relay.actor));
+        enf_store_column_text(statement, 6, relay.owner, sizeof(relay.owner));
+        enf_store_column_text(statement, 7, relay.reason, sizeof(relay.reason));
+        relay.lapsed = lapsed == 1;
         answer = fn(ctx, &relay);
     }
     sqlite3_reset(statement);

@@ -2,8 +2,9 @@
 /* All SQL of the store. Values go in by bound parameters only. */
 #include "enforcer/store/store_private.h"
 
-/* Without a rowid the quarantine lies on disk in the order of its key, which is how it is read at start. */
-const char *const enf_store_schema =
+/* Without a rowid the quarantine lies on disk in the order of its key, which is how it is read at start. A
+ * step that was released is never changed: files have it. */
+static const char VERSION_1[] =
     "CREATE TABLE quarantine(family INTEGER NOT NULL, addr BLOB NOT NULL, len INTEGER NOT NULL,"
     " net INTEGER NOT NULL, level INTEGER NOT NULL, forced INTEGER NOT NULL,"
     " since INTEGER NOT NULL, until INTEGER NOT NULL, convictions INTEGER NOT NULL,"
@@ -23,6 +24,14 @@ const char *const enf_store_schema =
     "CREATE INDEX history_time ON history(time);"
     "CREATE TABLE evidence(history INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, text TEXT NOT NULL) STRICT;";
 
+/* Relays by hand have an owner, a reason and an end. */
+static const char VERSION_2[] = "ALTER TABLE relay ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+                                "ALTER TABLE relay ADD COLUMN reason TEXT NOT NULL DEFAULT '';"
+                                "ALTER TABLE relay ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;"
+                                "ALTER TABLE relay ADD COLUMN lapsed INTEGER NOT NULL DEFAULT 0;";
+
+const char *const enf_store_steps[ENF_STORE_VERSION] = {VERSION_1, VERSION_2};
+
 _Static_assert(ENF_STATEMENT_COUNT == ENF_STATEMENT_UNDO + 1, "count of statements");
 static const char *const STATEMENTS[ENF_STATEMENT_COUNT] = {
     [ENF_STATEMENT_QUARANTINE_PUT] = "INSERT OR REPLACE INTO quarantine VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -33,10 +42,11 @@ static const char *const STATEMENTS[ENF_STATEMENT_COUNT] = {
         "SELECT family, addr, len, net, level, forced, since, until, convictions,"
         " reason, actor, ticket, grp FROM quarantine ORDER BY family, addr, len",
     [ENF_STATEMENT_RELAY_COUNT] = "SELECT count(*) FROM relay WHERE NOT (family=? AND addr=? AND len=?)",
-    [ENF_STATEMENT_RELAY_PUT] = "INSERT OR REPLACE INTO relay VALUES(?,?,?,?,?,?)",
+    [ENF_STATEMENT_RELAY_PUT] = "INSERT OR REPLACE INTO relay VALUES(?,?,?,?,?,?,?,?,?,?)",
     [ENF_STATEMENT_RELAY_DELETE] = "DELETE FROM relay WHERE family=? AND addr=? AND len=?",
     [ENF_STATEMENT_RELAY_EACH] =
-        "SELECT family, addr, len, name, added, actor FROM relay ORDER BY family, addr, len",
+        "SELECT family, addr, len, name, added, actor, owner, reason, expires, lapsed FROM relay"
+        " ORDER BY family, addr, len",
     [ENF_STATEMENT_SETTING_COUNT] = "SELECT count(*) FROM setting WHERE name<>?",
     [ENF_STATEMENT_SETTING_SET] = "INSERT OR REPLACE INTO setting VALUES(?,?)",
     [ENF_STATEMENT_SETTING_GET] = "SELECT value FROM setting WHERE name=?",

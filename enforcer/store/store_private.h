@@ -62,8 +62,8 @@ struct enf_store {
     uint64_t evidence_bytes;
 };
 
-/* The SQL that makes a new store. */
-extern const char *const enf_store_schema;
+/* [n]: the SQL that makes version n + 1 of version n; 0 is an empty file. */
+extern const char *const enf_store_steps[ENF_STORE_VERSION];
 /* Prepares all statements: also the check that the file has the tables that we think it has. */
 int enf_store_prepare(struct enf_store *store);
 /* The statement, reset and without bindings. */

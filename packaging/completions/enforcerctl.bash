@@ -22,7 +22,7 @@ _enforcerctl() {
     esac
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --socket | --for | --by | --level | --since | --reason | --ticket | --limit | --name | --confirm | --owner) ((i++)) ;;
+        --socket | --for | --by | --level | --since | --reason | --ticket | --limit | --name | --confirm | --owner | --expires) ((i++)) ;;
         -*) ;;
         *) command=${COMP_WORDS[i]}; break ;;
         esac

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """39. Relays with a life: owner, expiry, last use; expired and unused ones are told and lapse where that is wanted; one that
-sends like a zombie is told and goes on."""
+sends like a zombie is told and goes on. Those by hand likewise, and a state file of before they had a life."""
 import copy
 import datetime
+import sqlite3
 
 import pytest
 
@@ -76,6 +77,101 @@ def test_end(make_gate, lapse, why):
         assert wires[family].pass_through(syn(gate, family, 200)) == [not lapse]
     assert bool(gate.daemon.events("relay-lapsed")) == lapse
     gate.daemon.stop()
+    gate.close()
+
+
+BY_HAND = {4: "192.0.2.30", 6: "2001:db8:1::30"}
+
+
+def added(gate, address, *words):
+    done = gate.daemon.ctl("relay", "add", address, *words)
+    assert done.returncode == 0, done.stderr
+    return listed(gate)[address]
+
+
+def test_by_hand(gate, family):
+    """The same words as in the file; changed without a gap; its last use; suspect once an hour."""
+    address, wire, mark = BY_HAND[family], gate.wire("relay", family), gate.daemon.mark()
+    relay = added(gate, address, "--name", "mx-hand", "--owner", "mail team", "--reason", "until the move",
+                  "--expires", "2999-12-31")
+    assert (relay["origin"], relay["owner"], relay["reason"]) == ("hand", "mail team", "until the move")
+    assert relay["expires"] == "3000-01-01T00:00:00.000Z" and relay["last_used"] is None and not relay["lapsed"]
+    assert relay["actor"] == "user:root" and "until the move" in gate.daemon.wait_event("relay-added", since=mark)["event"]["reason"]
+    assert wire.pass_through(syn(gate, family, 300, source=address)) == [True]
+    assert listed(gate)[address]["last_used"]
+    relay = added(gate, address, "--expires", "30d")
+    assert relay["owner"] == "mail team" and relay["expires"] < "2999" and relay["last_used"]
+    assert added(gate, address, "--expires", "forever")["expires"] is None
+    assert "is changed" in gate.daemon.wait_event("relay-added", since=mark, where=lambda e: "changed" in e["event"]["reason"])["event"]["reason"]
+    for words, message in (((), "is a relay already"), (("--expires", "2020-02-29"), "a time to come"),
+                           (("--expires", "soon"), "no date like")):
+        done = gate.daemon.ctl("relay", "add", address, *words)
+        assert done.returncode in (1, 2) and message in done.stderr, done.stderr
+    assert "until the move" in gate.daemon.ctl("relay", "list").stdout
+    mark = gate.daemon.mark()
+    for number in (301, 302):
+        assert wire.pass_through(syn(gate, family, number, TRAP[family], address)) == [True]
+    event = gate.daemon.wait_event("relay-suspect", since=mark)
+    assert event["source"]["ip"] == address and "mx-hand (by hand, owner mail team)" in event["event"]["reason"]
+    gate.probe()
+    assert len(gate.daemon.events("relay-suspect", since=mark)) == 1
+    gate.daemon.ok("relay", "remove", address)
+    assert address not in listed(gate)
+
+
+@pytest.mark.parametrize("why", ["expired", "unused"])
+def test_by_hand_ends(make_gate, why):
+    """Lapses, over a restart too, until it is added again."""
+    def short(config):
+        configure(config)
+        config["relays"] = []
+        config["relay_policy"] = {"unused": "2s" if why == "unused" else "1d", "lapse": True}
+        config["groups"].append({"name": "servers", "prefixes": ["192.0.2.0/24", "2001:db8:1::/64"], "policy": "block"})
+    gate = make_gate(short).start()
+    wires = {f: gate.wire("relay", f) for f in FAMILIES}
+    for family in FAMILIES:
+        added(gate, BY_HAND[family], "--owner", "mail team", *(["--expires", "2s"] if why == "expired" else []))
+    for family in FAMILIES:
+        mine = lambda e, a=BY_HAND[family]: e["source"]["ip"] == a
+        assert "owner mail team" in gate.daemon.wait_event(f"relay-{why}", where=mine)["event"]["reason"]
+        gate.daemon.wait_event("relay-lapsed", where=mine)
+        wait_for("it to be no relay", lambda a=BY_HAND[family]: listed(gate)[a]["lapsed"])
+        assert wires[family].pass_through(syn(gate, family, 400, source=BY_HAND[family])) == [False]
+    gate.daemon.kill()
+    gate.daemon.start()
+    assert listed(gate)[BY_HAND[4]]["lapsed"] and "lapsed" in gate.daemon.ctl("relay", "list").stdout
+    assert wires[4].pass_through(syn(gate, 4, 401, source=BY_HAND[4])) == [False]
+    if why == "expired":
+        done = gate.daemon.ctl("relay", "add", BY_HAND[4])
+        assert done.returncode == 1 and "say until when" in done.stderr
+    assert not added(gate, BY_HAND[4], *(["--expires", "1d"] if why == "expired" else []))["lapsed"]
+    assert wires[4].pass_through(syn(gate, 4, 402, source=BY_HAND[4])) == [True]
+    gate.daemon.stop()
+    gate.close()
+
+
+def test_state_of_version_1(make_gate):
+    """A state file of before is brought up to date when it is opened, once, and nothing in it is lost."""
+    gate = make_gate(configure).start()
+    gate.daemon.ok("relay", "add", BY_HAND[4], "--name", "mx-old-days")
+    gate.daemon.ok("quarantine", "100.64.1.77", "--for", "2h", "--reason", "before")
+    gate.daemon.stop()
+    path = gate.daemon.dir / "state" / "state.db"
+    with sqlite3.connect(path) as db:
+        for column in ("owner", "reason", "expires", "lapsed"):
+            db.execute(f"ALTER TABLE relay DROP COLUMN {column}")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    gate.daemon.start()
+    relay = listed(gate)[BY_HAND[4]]
+    assert (relay["name"], relay["owner"], relay["expires"], relay["lapsed"]) == ("mx-old-days", None, None, False)
+    assert gate.daemon.quarantined()["100.64.1.77"]["reason"] == "before"
+    assert gate.wire("relay", 4).pass_through(syn(gate, 4, 500, source=BY_HAND[4])) == [True]
+    assert added(gate, BY_HAND[4], "--owner", "mail team")["owner"] == "mail team"
+    gate.daemon.stop()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    db.close()
     gate.close()
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Reads the values of a command line. */
 #include "tools/enforcerctl/args.h"
+#include "tools/enforcerctl/options.h"
 
 #include "enforcer/core/addr.h"
 #include "enforcer/core/text.h"
@@ -13,10 +14,12 @@ bool args_is_address(const struct ctl *ctl, const char *text, bool prefixes)
 {
     struct enf_prefix prefix;
     struct enf_addr addr;
-    int err = prefixes ? enf_prefix_parse(text, &prefix) : enf_addr_parse(text, &addr);
+    int err = prefixes ? enf_prefix_meant(text, &prefix) : enf_addr_parse(text, &addr);
+    char meant[ENF_PREFIX_STR_LEN];
 
     if (err == -EDOM)
-        ctl_usage(ctl, "%s: a prefix must have no bits beyond its length", text);
+        ctl_usage(ctl, "%s: a prefix must have no bits beyond its length: %s", text,
+                  enf_prefix_str(&prefix, meant, sizeof meant));
     else if (err)
         ctl_usage(ctl, "%s is no address%s", text, prefixes ? " and no prefix" : "");
     return err == 0;
@@ -47,9 +50,9 @@ bool args_is_duration(const struct ctl *ctl, enum ctl_option option, bool foreve
         return true;
     err = enf_duration_parse(text, &ms);
     if (err == -ERANGE)
-        ctl_usage(ctl, "%s: a duration is from 1s to 3650d", text);
+        ctl_usage(ctl, "%s: %s: a duration is from 1s to 3650d", ctl_option_name(option), text);
     else if (err)
-        ctl_usage(ctl, "%s is no duration like 30s, 10m, 1h, 7d%s", text,
+        ctl_usage(ctl, "%s: %s is no duration like 30s, 10m, 1h, 7d%s", ctl_option_name(option), text,
                   forever ? ", and not \"forever\"" : "");
     return err == 0;
 }

@@ -35,8 +35,10 @@ enum ctl_option {
     CTL_OPT_XARF,
     CTL_OPT_ARF,
     CTL_OPT_RELEASE,
+    CTL_OPT_OWNER,
+    CTL_OPT_EXPIRES,
 };
-#define CTL_OPTION_COUNT 18
+#define CTL_OPTION_COUNT 20
 
 /* A command line that is read. */
 struct ctl {

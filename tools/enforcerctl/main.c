@@ -27,7 +27,8 @@ const struct ctl_command ctl_commands[] = {
      "stays.\n"
      "The subscriber's counters and score start anew.",
      BIT(REASON), 1, MANY, ctl_release},
-    {"list", "", "who is in quarantine, since when, until when, why", NULL, BIT(LIMIT), 0, 0, ctl_list},
+    {"list", "[--limit N]", "who is in quarantine, since when, until when, why", NULL, BIT(LIMIT), 0, 0,
+     ctl_list},
     {"show", "ADDR", "one subscriber: limits, evidence, history",
      "The evidence is told as sentences that can be read to a customer, each with its arithmetic.", 0, 1, 1,
      ctl_show},
@@ -37,10 +38,12 @@ const struct ctl_command ctl_commands[] = {
      "the chosen one, x quarantines and r releases it after a question. With --limit, --json, or without a\n"
      "terminal the list is printed once.",
      BIT(BY) | BIT(LIMIT), 0, 0, ctl_top},
-    {"relay", "list | add ADDR [--name N] | remove ADDR", "the authorised relays",
-     "What is added by hand holds at once and is kept over a restart. A relay of the configuration file is\n"
-     "removed there.",
-     BIT(NAME), 1, 2, ctl_relay},
+    {"relay", "list | add ADDR [--name N] [--owner WHO] [--reason TEXT] [--expires WHEN] | remove ADDR",
+     "the authorised relays",
+     "What is added by hand holds at once and is kept over a restart. Added again with other words or "
+     "another\n"
+     "end, it is changed, without a gap. A relay of the configuration file is changed and removed there.",
+     BIT(NAME) | BIT(OWNER) | BIT(REASON) | BIT(EXPIRES), 1, 2, ctl_relay},
     {"reassigned", "ADDR…", "the address has a new customer", "Its quarantine, counters and history end.", 0,
      1, MANY, ctl_reassigned},
     {"events", "[--follow] [--since DUR]", "the event stream",

@@ -32,6 +32,8 @@ static const struct {
     [CTL_OPT_XARF] = {"--xarf", NULL, "as XARF 4, JSON"},
     [CTL_OPT_ARF] = {"--arf", NULL, "as ARF (RFC 5965), a mail"},
     [CTL_OPT_RELEASE] = {"--release", NULL, "as the subscriber itself would, as often as it may"},
+    [CTL_OPT_OWNER] = {"--owner", "WHO", "who answers for it"},
+    [CTL_OPT_EXPIRES] = {"--expires", "WHEN", "its last day, 2027-01-31; a time; a duration; or forever"},
 };
 _Static_assert(ARRAY_LEN(options) == CTL_OPTION_COUNT, "every option has a row");
 
@@ -49,6 +51,11 @@ int ctl_usage(const struct ctl *ctl, const char *format, ...)
     else
         fputs("\nenforcerctl --help lists the commands\n", stderr);
     return CTL_USAGE;
+}
+
+const char *ctl_option_name(enum ctl_option option)
+{
+    return options[option].name;
 }
 
 const struct ctl_command *ctl_command_find(const char *name)

@@ -13,3 +13,5 @@ const struct ctl_command *ctl_command_find(const char *name);
 int ctl_options_read(int argc, char **argv, const char **args, struct ctl *ctl);
 
 void ctl_help(const struct ctl_command *command_or_null);
+/* "--for". */
+const char *ctl_option_name(enum ctl_option option);

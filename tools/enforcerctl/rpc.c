@@ -53,8 +53,12 @@ int ctl_rpc_open(const struct ctl *ctl, struct ctl_rpc **out)
 
         close(fd);
         free(rpc);
-        return unreachable(ctl->socket,
-                           err == ENOENT || err == ECONNREFUSED ? "enforcerd is not running" : strerror(err));
+        return unreachable(
+            ctl->socket,
+            err == ENOENT || err == ECONNREFUSED
+                ? "enforcerd is not running, or listens elsewhere (--socket). What the kernel has, rules "
+                  "and quarantine, stays in force meanwhile"
+                : strerror(err));
     }
     rpc->fd = fd;
     rpc->path = ctl->socket;

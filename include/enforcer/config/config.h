@@ -65,7 +65,6 @@ struct enf_interface {
     char name[ENF_IFNAME_LEN + 1];
 };
 
-#define ENF_OWNER_LEN 128
 struct enf_relay {
     char name[ENF_NAME_LEN];
     struct enf_prefix *addresses;

@@ -52,6 +52,10 @@ int enf_params_duration(const json_t *params, const char *key, enum enf_param ne
 /* "10m" (before now_ms) or a time of RFC 3339 in UTC, as wall clock. */
 int enf_params_since(const json_t *params, const char *key, enum enf_param need, uint64_t now_ms,
                      uint64_t *out_ms, struct enf_control_error *error);
+/* When something ends, after now_ms: "30d" from now on, a time of RFC 3339 in UTC, or a date, the last day;
+ * or "forever": ENF_FOREVER. */
+int enf_params_expiry(const json_t *params, const char *key, enum enf_param need, uint64_t now_ms,
+                      uint64_t *out_ms, struct enf_control_error *error);
 /* "throttle", "smtp" or "full". */
 int enf_params_level(const json_t *params, const char *key, enum enf_param need, enum enf_level *out,
                      struct enf_control_error *error);

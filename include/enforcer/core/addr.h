@@ -61,6 +61,8 @@ int enf_addr_parse(const char *text, struct enf_addr *out);
  * length are refused: -EDOM, with *out untouched, so that the caller can say so; any other fault is -EINVAL.
  */
 int enf_prefix_parse(const char *text, struct enf_prefix *out);
+/* The same, but with -EDOM *out is what was meant, without those bits: for a message. */
+int enf_prefix_meant(const char *text, struct enf_prefix *out);
 
 /* Text of RFC 5952 into buf, always terminated; returns buf. A buffer of ENF_PREFIX_STR_LEN always suffices.
  */

@@ -14,6 +14,7 @@
 #define ENF_REASON_LEN             256
 #define ENF_TICKET_LEN             64
 #define ENF_ACTOR_LEN              64
+#define ENF_OWNER_LEN              128 /* who answers for a relay, and why it is there */
 #define ENF_SETTING_LEN            80
 #define ENF_EVIDENCE_MAX           256 /* observations kept with one conviction; the count of all is kept besides */
 #define ENF_EVENT_DESTINATIONS_MAX 16

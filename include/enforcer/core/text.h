@@ -24,6 +24,10 @@ const char *enf_time_str(uint64_t wall_ms, char *buf, size_t buf_len);
 /* Reads what enf_time_str writes, the fraction being optional. 0 or -EINVAL. */
 int enf_time_parse(const char *text, uint64_t *out_wall_ms);
 
+/* The end of something: a time as above, or a date "2026-03-01", which is its last day, so that it ends with
+ * the next one in UTC. 0 or -EINVAL. */
+int enf_expiry_parse(const char *text, uint64_t *out_wall_ms);
+
 /* Copies text into dst, cutting it to dst_len - 1 bytes at a UTF-8 boundary; always terminates. Returns dst.
  */
 char *enf_text_copy(char *dst, size_t dst_len, const char *text);

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define ENF_STORE_FILE           "state.db"
-#define ENF_STORE_VERSION        1
+#define ENF_STORE_VERSION        2 /* older ones are brought up to it when they are opened */
 #define ENF_STORE_MESSAGE_LEN    512
 #define ENF_STORE_KEY_MAX        64   /* bytes of a setting's name */
 #define ENF_STORE_VALUE_MAX      4096 /* bytes of a setting's value */
@@ -110,6 +110,10 @@ struct enf_store_relay {
     char name[ENF_NAME_LEN];
     uint64_t added_ms;
     char actor[ENF_ACTOR_LEN];
+    char owner[ENF_OWNER_LEN];
+    char reason[ENF_OWNER_LEN];
+    uint64_t expires_ms; /* wall clock; 0: never */
+    bool lapsed;         /* unused or expired, it is no relay any more */
 };
 
 /* Adds or replaces. 0, -EINVAL, -EDQUOT or -errno. */

@@ -214,8 +214,8 @@ static void test_usage(void **state)
         {"frobnicate", NULL, 2, NULL, "", "unknown command frobnicate"},
         {"quarantine", NULL, 2, NULL, "", "wants more arguments"},
         {"quarantine 10.0.0.300", NULL, 2, NULL, "", "10.0.0.300 is no address and no prefix"},
-        {"quarantine 10.0.0.1/24", NULL, 2, NULL, "", "no bits beyond its length"},
-        {"quarantine 10.0.0.1 --for 10", NULL, 2, NULL, "", "10 is no duration"},
+        {"quarantine 10.0.0.1/24", NULL, 2, NULL, "", "no bits beyond its length: 10.0.0.0/24"},
+        {"quarantine 10.0.0.1 --for 10", NULL, 2, NULL, "", "--for: 10 is no duration"},
         {"quarantine 10.0.0.1 --for 0s", NULL, 2, NULL, "", "a duration is from 1s to 3650d"},
         {"quarantine 10.0.0.1 --for", NULL, 2, NULL, "", "--for wants a value"},
         {"quarantine 10.0.0.1 --level none", NULL, 2, NULL, "", "is not throttle, smtp or full"},
@@ -232,9 +232,12 @@ static void test_usage(void **state)
         {"relay grow", NULL, 2, NULL, "", "expected list, add or remove"},
         {"relay add", NULL, 2, NULL, "", "wants an address"},
         {"relay list 10.0.0.1", NULL, 2, NULL, "", "takes no address"},
+        {"relay list --owner x", NULL, 2, NULL, "", "relay list takes no --owner"},
+        {"relay remove 10.0.0.1 --expires 1d", NULL, 2, NULL, "", "relay remove takes no --expires"},
+        {"relay add 10.0.0.1 --expires soon", NULL, 2, NULL, "", "no date like 2027-01-31"},
         {"mode off", NULL, 2, NULL, "", "is not enforce, observe or file"},
         {"governor trip", NULL, 2, NULL, "", "expected reset"},
-        {"events --since soon", NULL, 2, NULL, "", "soon is no duration"},
+        {"events --since soon", NULL, 2, NULL, "", "--since: soon is no duration"},
         {"--version", NULL, 0, NULL, "enforcerctl " ENF_VERSION "\n", NULL},
         {"--help", NULL, 0, NULL, NULL, NULL},
         {"quarantine --help", NULL, 0, NULL, NULL, NULL},
@@ -282,17 +285,22 @@ static void test_requests(void **state)
                 "\"origin\":\"file\",\"owner\":\"mail team\",\"expires\":\"2027-01-31T00:00:00.000Z\","
                 "\"last_used\":\"2026-11-20T10:11:12.000Z\",\"lapsed\":true},{\"address\":\"192.0.2.64/"
                 "28\",\"name\":\"x\","
-                "\"interface\":\"eth2\",\"origin\":\"hand\"}]}"),
+                "\"interface\":\"eth2\",\"origin\":\"hand\",\"owner\":null,\"reason\":\"until the "
+                "move\",\"expires\":\"2020-01-31T00:00:00.000Z\",\"last_used\":null,\"lapsed\":false}]}"),
          0, "\"method\":\"relay.list\"}",
          "ADDRESS        NAME    INTERFACE  ORIGIN   OWNER      EXPIRES               LAST USED             "
-         "STATE\n"
+         "STATE              REASON\n"
          "192.0.2.10     mx-out  any        file     mail team  2027-01-31T00:00:00Z  2026-11-20T10:11:12Z  "
-         "lapsed\n"
-         "192.0.2.64/28  x       eth2       by hand  -          -                     -                     "
-         "in force\n",
+         "lapsed             -\n"
+         "192.0.2.64/28  x       eth2       by hand  -          2020-01-31T00:00:00Z  -                     "
+         "expired, in force  until the move\n",
          NULL},
-        {"relay add 192.0.2.9 --name n", RESULT("{\"relays\":[]}"), 0,
-         "\"relay.add\",\"params\":{\"address\":\"192.0.2.9\",\"name\":\"n\"}", "added 192.0.2.9\n", NULL},
+        {"relay add 192.0.2.9 --name n --owner=m --reason r --expires 2999-12-31", RESULT("{\"relays\":[]}"),
+         0,
+         "\"relay.add\",\"params\":{\"address\":\"192.0.2.9\",\"name\":\"n\",\"owner\":\"m\",\"reason\":"
+         "\"r\","
+         "\"expires\":\"2999-12-31\"}",
+         "added 192.0.2.9\n", NULL},
         {"relay remove 192.0.2.9", RESULT("{\"relays\":[]}"), 0, "\"relay.remove\"", "removed 192.0.2.9\n",
          NULL},
         {"mode observe", RESULT("{\"mode\":\"observe\",\"origin\":\"hand\"}"), 0,

@@ -27,6 +27,7 @@ enum kind {
     PREFIXES,
     DURATION,
     SINCE,
+    EXPIRY,
     LEVEL,
     ACTIONS,
 };
@@ -105,6 +106,8 @@ static int read_value(enum kind kind, const json_t *params, enum enf_param need,
             rc = enf_params_duration(params, "k", need, &number, error);
         else if (kind == SINCE)
             rc = enf_params_since(params, "k", need, NOW_MS, &number, error);
+        else if (kind == EXPIRY)
+            rc = enf_params_expiry(params, "k", need, NOW_MS, &number, error);
         else
             rc = enf_params_actions(params, "k", need, &number, error);
         snprintf(out, len, "%llu", (unsigned long long)number);
@@ -177,6 +180,18 @@ static void test_table(void **state)
          "k: expected a duration like \"30s\", \"10m\", \"1h\", \"7d\", or \"forever\", found \"10\""},
         {"since, duration", SINCE, 1, "{\"k\":\"1h\"}", "1772362800000"},
         {"since, time", SINCE, 1, "{\"k\":\"2026-03-01T11:00:00Z\"}", "1772362800000"},
+        {"expiry, duration", EXPIRY, 1, "{\"k\":\"1h\"}", "1772370000000"},
+        {"expiry, time", EXPIRY, 1, "{\"k\":\"2026-03-01T13:00:00Z\"}", "1772370000000"},
+        {"expiry, last day", EXPIRY, 1, "{\"k\":\"2026-03-01\"}", "1772409600000"},
+        {"expiry, never", EXPIRY, 1, "{\"k\":\"forever\"}", "18446744073709551615"},
+        {"expiry, over", EXPIRY, -1, "{\"k\":\"2026-02-28\"}",
+         "k: expected a time to come, found \"2026-02-28\""},
+        {"expiry, now", EXPIRY, -1, "{\"k\":\"2026-03-01T12:00:00Z\"}",
+         "k: expected a time to come, found \"2026-03-01T12:00:00Z\""},
+        {"expiry, nonsense", EXPIRY, -1, "{\"k\":\"soon\"}",
+         "k: expected a date like \"2027-01-31\", a time like \"2027-01-31T12:00:00Z\", a duration like "
+         "\"30d\", or "
+         "\"forever\", found \"soon\""},
         {"since, nonsense", SINCE, -1, "{\"k\":\"yesterday\"}",
          "k: expected a duration like \"10m\" or a time like \"2026-03-01T12:00:00Z\", found \"yesterday\""},
         {"level", LEVEL, 1, "{\"k\":\"full\"}", "3"},

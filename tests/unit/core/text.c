@@ -195,6 +195,33 @@ static void test_time_far_away(void **state)
     }
 }
 
+static void test_expiry(void **state)
+{
+    static const struct {
+        const char *text;
+        int err;
+        uint64_t ms;
+    } rows[] = {
+        {"2026-02-28", 0, 1772323200000}, /* until 1 March begins */
+        {"2026-03-01T00:00:00Z", 0, 1772323200000},
+        {"2026-02-30", -EINVAL, 0},
+        {"2026-2-28Z", -EINVAL, 0},
+        {"2026-02-2", -EINVAL, 0},
+        {"1969-12-31", -EINVAL, 0},
+        {"", -EINVAL, 0},
+        {"30d", -EINVAL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t ms = 4711;
+        int err = enf_expiry_parse(rows[i].text, &ms);
+
+        if (err != rows[i].err || ms != (err ? 4711 : rows[i].ms))
+            fail_msg("\"%s\": %d, %" PRIu64, rows[i].text, err, ms);
+    }
+}
+
 static void test_copy(void **state)
 {
     static const struct {
@@ -239,7 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_durations), cmocka_unit_test(test_duration_printed),
         cmocka_unit_test(test_times),     cmocka_unit_test(test_time_far_away),
-        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_expiry),    cmocka_unit_test(test_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,8 +145,14 @@ static void test_relays(void **state)
 {
     struct bed *bed = *state;
     struct enf_store_limits limits = {.relays = 2};
-    struct enf_store_relay relay = {
-        .prefix = prefix("192.0.2.10"), .name = "mx", .added_ms = NOW, .actor = "user:root"};
+    struct enf_store_relay relay = {.prefix = prefix("192.0.2.10"),
+                                    .name = "mx",
+                                    .added_ms = NOW,
+                                    .actor = "user:root",
+                                    .owner = "mail team",
+                                    .reason = "the MX",
+                                    .expires_ms = NOW + HOUR,
+                                    .lapsed = true};
     struct relays relays = {.len = 0};
 
     assert_int_equal(enf_store_set_limits(bed->store, &limits), 0);
@@ -167,8 +173,65 @@ static void test_relays(void **state)
     assert_string_equal(relays.items[0].name, "mx");
     assert_string_equal(relays.items[0].actor, "user:root");
     assert_true(relays.items[0].added_ms == NOW);
+    assert_string_equal(relays.items[0].owner, "mail team");
+    assert_string_equal(relays.items[0].reason, "the MX");
+    assert_true(relays.items[0].expires_ms == NOW + HOUR && relays.items[0].lapsed);
     assert_int_equal(enf_store_relay_delete(bed->store, &relay.prefix), 1);
     assert_int_equal(enf_store_relay_delete(bed->store, &relay.prefix), 0);
+}
+
+/* A file of version 1, as released: relays had no owner, no reason and no end. */
+static void make_version_1(struct bed *bed, const char *more)
+{
+    char sql[512];
+
+    enf_store_close(&bed->store);
+    snprintf(sql, sizeof(sql),
+             "ALTER TABLE relay DROP COLUMN owner; ALTER TABLE relay DROP COLUMN reason;"
+             "ALTER TABLE relay DROP COLUMN expires; ALTER TABLE relay DROP COLUMN lapsed;"
+             "INSERT INTO relay VALUES(4, x'c000020a', 32, 'mx', 5, 'user:noc'); PRAGMA user_version=1; %s",
+             more);
+    bed_sql(bed, sql);
+}
+
+static void test_upgrade(void **state)
+{
+    struct bed *bed = *state;
+    struct enf_quarantine q = entry("10.0.0.1", 1);
+    struct relays relays = {.len = 0};
+
+    assert_int_equal(enf_store_quarantine_put(bed->store, &q), 0);
+    make_version_1(bed, "");
+    for (int again = 0; again < 2; again++) { /* brought up to date once, opened as it is then */
+        bed_open(bed);
+        relays.len = 0;
+        assert_int_equal(enf_store_relay_each(bed->store, relay_note, &relays), 0);
+        assert_int_equal(relays.len, 1);
+        assert_string_equal(relays.items[0].actor, "user:noc");
+        assert_string_equal(relays.items[0].owner, "");
+        assert_true(relays.items[0].expires_ms == 0 && !relays.items[0].lapsed);
+        assert_int_equal(rows_of(bed).len, 1);
+        enf_store_close(&bed->store);
+    }
+    bed_sql(bed, "CREATE TABLE x(y); DROP TABLE x; PRAGMA user_version=3"); /* newer: not touched */
+    bed_refused(bed, -EPROTONOSUPPORT, "version 3, this program knows version 2");
+}
+
+/* What cannot be brought up to date stays as it was, byte by byte. */
+static void test_upgrade_refused(void **state)
+{
+    struct bed *bed = *state;
+    size_t len, after_len;
+    char *bytes, *after;
+
+    make_version_1(bed, "ALTER TABLE relay ADD COLUMN reason TEXT NOT NULL DEFAULT 'mine'");
+    bytes = bed_bytes(bed, &len);
+    bed_refused(bed, -EBADMSG, "duplicate column");
+    after = bed_bytes(bed, &after_len);
+    assert_int_equal(len, after_len);
+    assert_memory_equal(bytes, after, len);
+    free(bytes);
+    free(after);
 }
 
 static void test_settings(void **state)
@@ -309,6 +372,8 @@ int main(void)
         T(test_transactions),
         T(test_batch),
         T(test_relays),
+        T(test_upgrade),
+        T(test_upgrade_refused),
         T(test_settings),
         T(test_audit),
         T(test_hostile_rows),
