@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The process that runs hook programs: a queue with a bound, so many at once, a time limit for each. It
- * parses nothing and has no rights. */
+/* The process that runs hook programs: a queue with a bound, so many at once, a time limit for each. It has
+ * no rights. The daemon says when to read the configuration again, never what to run. */
 #include "enforcer/core/text.h"
 #include "enforcer/daemon/hooks.h"
+#include "enforcer/daemon/running.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +19,16 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define MESSAGE_MAX (2u << 20)
+#define KNOWN_MAX   8
 
 /* One run of one hook, waiting or going on. */
 struct job {
     uint32_t hook;
-    char *text; /* the event; given away when the program starts */
+    const struct enf_config *config; /* in force when it was asked for */
+    char *text;                      /* the event; given away when the program starts */
     size_t len;
     char about[ENF_HOOK_ABOUT_LEN];
     pid_t pid; /* 0: this slot is free */
@@ -35,7 +39,9 @@ struct job {
 struct helper {
     int fd; /* -1: the daemon is gone */
     int signals;
-    const struct enf_config *config;
+    const char *path;
+    const struct enf_config *config;     /* in force: one of known */
+    struct enf_config *known[KNOWN_MAX]; /* also those of before: the way back (reload --confirm) */
     struct job running[ENF_HOOKS_PARALLEL];
     struct job waiting[ENF_HOOKS_WAITING]; /* a ring */
     size_t first;
@@ -55,7 +61,7 @@ static void answer(struct helper *h, enum enf_hook_result result, const struct j
 {
     struct enf_hook_answer message = {.result = result, .hook = job->hook};
 
-    snprintf(message.text, sizeof message.text, "%s, for %s: %s", h->config->hooks[job->hook].name,
+    snprintf(message.text, sizeof message.text, "%s, for %s: %s", job->config->hooks[job->hook].name,
              job->about, what);
     if (h->fd >= 0) /* what the daemon does not read fast enough is not counted by it */
         (void)send(h->fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -105,9 +111,9 @@ static int event_file(const struct job *job)
     return fd;
 }
 
-static int start(struct helper *h, struct job *job)
+static int start(struct job *job)
 {
-    const struct enf_hook_config *hook = &h->config->hooks[job->hook];
+    const struct enf_hook_config *hook = &job->config->hooks[job->hook];
     int event = event_file(job);
     int err = 0;
 
@@ -137,7 +143,7 @@ static void fill_slots(struct helper *h)
         h->waiting[h->first] = (struct job){0};
         h->first = (h->first + 1) % ENF_HOOKS_WAITING;
         h->len--;
-        int err = start(h, slot);
+        int err = start(slot);
         free(slot->text);
         slot->text = NULL;
         if (err < 0) {
@@ -153,7 +159,7 @@ static void tell_end(struct helper *h, const struct job *job, int status)
 
     if (job->killed)
         snprintf(what, sizeof what, "killed, it ran for longer than %s",
-                 enf_duration_str(h->config->hooks[job->hook].timeout_ms, limit, sizeof limit));
+                 enf_duration_str(job->config->hooks[job->hook].timeout_ms, limit, sizeof limit));
     else if (WIFSIGNALED(status))
         snprintf(what, sizeof what, "ended by signal %d", WTERMSIG(status));
     else
@@ -209,7 +215,7 @@ static int check_deadlines(struct helper *h)
 
 static void put(struct helper *h, uint32_t hook, const struct enf_hook_order *order, size_t len)
 {
-    struct job job = {.hook = hook, .len = len};
+    struct job job = {.hook = hook, .config = h->config, .len = len};
 
     memcpy(job.about, order->about, sizeof job.about);
     job.about[sizeof job.about - 1] = '\0';
@@ -223,6 +229,77 @@ static void put(struct helper *h, uint32_t hook, const struct enf_hook_order *or
     }
     memcpy(job.text, h->buffer + sizeof *order, len);
     h->waiting[(h->first + h->len++) % ENF_HOOKS_WAITING] = job;
+}
+
+static bool is_needed(const struct helper *h, const struct enf_config *config)
+{
+    bool needed = config == h->config;
+
+    for (size_t i = 0; i < ENF_HOOKS_PARALLEL; i++)
+        needed |= h->running[i].pid != 0 && h->running[i].config == config;
+    for (size_t i = 0; i < h->len; i++)
+        needed |= h->waiting[(h->first + i) % ENF_HOOKS_WAITING].config == config;
+    return needed;
+}
+
+/* Where another one goes: an empty place, or that of the oldest that is not needed. NULL: all are. */
+static struct enf_config **place(struct helper *h)
+{
+    for (size_t i = 0; i < KNOWN_MAX; i++) {
+        if (!h->known[i])
+            return &h->known[i];
+    }
+    for (size_t i = 0; i < KNOWN_MAX; i++) {
+        if (is_needed(h, h->known[i]))
+            continue;
+        enf_config_free(&h->known[i]);
+        memmove(&h->known[i], &h->known[i + 1], (KNOWN_MAX - 1 - i) * sizeof(struct enf_config *));
+        h->known[KNOWN_MAX - 1] = NULL;
+        return &h->known[KNOWN_MAX - 1];
+    }
+    return NULL;
+}
+
+/* The file, if it has the hooks that are wanted; NULL and why. */
+static struct enf_config *read_config(const struct helper *h, uint64_t digest, char *why, size_t why_len)
+{
+    struct enf_config_errors errors = {0};
+    struct enf_config *config = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    int err = enf_running_read_file(h->path, ENF_CONFIG_TEXT_MAX, &text, &len, &errors);
+
+    if (err == 0)
+        err = enf_config_parse(h->path, text, len, &config, &errors);
+    free(text);
+    if (err < 0)
+        enf_text_copy(why, why_len, errors.len > 0 ? errors.lines[0] : strerror(-err));
+    enf_config_errors_clear(&errors);
+    if (err == 0 && enf_hooks_digest(config) != digest) {
+        enf_text_copy(why, why_len, "the file has other hooks than those wanted");
+        enf_config_free(&config);
+    }
+    return err < 0 ? NULL : config;
+}
+
+static void use(struct helper *h, uint64_t digest)
+{
+    struct enf_hook_answer message = {.result = ENF_HOOK_KEPT};
+    struct enf_config *found = NULL, **at = NULL;
+
+    for (size_t i = 0; i < KNOWN_MAX && h->known[i]; i++) {
+        if (enf_hooks_digest(h->known[i]) == digest)
+            found = h->known[i];
+    }
+    if (!found && !(at = place(h)))
+        enf_text_copy(message.text, sizeof message.text, "too many changes while programs run");
+    else if (!found)
+        found = *at = read_config(h, digest, message.text, sizeof message.text);
+    if (found) {
+        h->config = found;
+        message.result = ENF_HOOK_TAKEN;
+    }
+    (void)send(h->fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void turn_away(void)
@@ -250,9 +327,11 @@ static void receive(struct helper *h)
     if ((size_t)n < sizeof order)
         return;
     memcpy(&order, h->buffer, sizeof order);
-    if (order.mask == 0)
+    if (order.what == ENF_HOOK_TURN_AWAY)
         turn_away();
-    for (uint32_t i = 0; i < h->config->hooks_len; i++) {
+    if (order.what == ENF_HOOK_USE)
+        use(h, order.digest);
+    for (uint32_t i = 0; order.what == ENF_HOOK_RUN && i < h->config->hooks_len; i++) {
         if (order.mask >> i & 1)
             put(h, i, &order, (size_t)n - sizeof order);
     }
@@ -267,7 +346,23 @@ static bool is_busy(const struct helper *h)
     return h->len > 0;
 }
 
-void enf_hook_helper(int fd, const struct enf_config *config)
+uint64_t enf_hooks_digest(const struct enf_config *config)
+{
+    uint64_t digest = config->hooks_len;
+
+    for (size_t i = 0; i < config->hooks_len; i++) {
+        const struct enf_hook_config *hook = &config->hooks[i];
+        const uint64_t numbers[] = {hook->actions, hook->severity, hook->timeout_ms, hook->run_len};
+
+        digest = XXH3_64bits_withSeed(numbers, sizeof numbers, digest);
+        digest = XXH3_64bits_withSeed(hook->name, strlen(hook->name), digest);
+        for (size_t j = 0; j < hook->run_len; j++)
+            digest = XXH3_64bits_withSeed(hook->run[j].text, strlen(hook->run[j].text), digest);
+    }
+    return digest;
+}
+
+void enf_hook_helper(int fd, const char *path, struct enf_config *config)
 {
     struct helper *h = calloc(1, sizeof *h);
     sigset_t child;
@@ -280,7 +375,8 @@ void enf_hook_helper(int fd, const struct enf_config *config)
     if (!h)
         _exit(1);
     h->fd = fd;
-    h->config = config;
+    h->path = path;
+    h->config = h->known[0] = config;
     h->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     h->buffer = malloc(MESSAGE_MAX);
     if (h->signals < 0 || !h->buffer)

@@ -7,6 +7,7 @@
 #include "enforcer/daemon/privileges.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 
 #define TELL_EVERY_MS 10000
 #define SOCKET_BUFFER (4 << 20)
+#define ANSWER_MS     1000
 
 /* The process between: the helper is nobody's child, so that nobody has to wait for its end. */
 static void make_helper(int fd, const struct enf_running *running, const char *user)
@@ -29,12 +31,14 @@ static void make_helper(int fd, const struct enf_running *running, const char *u
     if ((fd > 3 && close_range(3, (unsigned)fd - 1, 0) < 0) || close_range((unsigned)fd + 1, ~0u, 0) < 0 ||
         enf_privileges_drop_all(user, ENF_HOOK_USER) < 0)
         _exit(1);
-    enf_hook_helper(fd, running->config);
+    enf_hook_helper(fd, running->path, running->config);
 }
 
-/* What was in force when the helper was made: it knows no other. */
+/* What the helper has. */
 static void copy_rows(struct enf_hooks *hooks, const struct enf_config *config)
 {
+    hooks->digest = enf_hooks_digest(config);
+    hooks->rows_len = 0;
     for (; hooks->rows_len < config->hooks_len && hooks->rows_len < ENF_HOOKS_MAX; hooks->rows_len++) {
         const struct enf_hook_config *hook = &config->hooks[hooks->rows_len];
         struct enf_hook_row *row = &hooks->rows[hooks->rows_len];
@@ -94,23 +98,33 @@ static void gone(struct enf_daemon *d)
     enf_log_line("hooks", "the process that runs hooks has ended");
 }
 
+/* Takes in what the helper has said, up to its answer to ENF_HOOK_USE: 1 with *out set. 0: nothing more for
+ * now. -EPIPE: there is no helper any more. */
+static int read_answers(struct enf_daemon *d, struct enf_hook_answer *out)
+{
+    ssize_t n;
+
+    while ((n = recv(d->hooks.fd, out, sizeof *out, MSG_DONTWAIT)) == (ssize_t)sizeof *out) {
+        out->text[sizeof out->text - 1] = '\0';
+        if (out->result == ENF_HOOK_TAKEN || out->result == ENF_HOOK_KEPT)
+            return 1;
+        if (out->result < ENF_HOOK_RESULT_COUNT)
+            note(d, out->hook, (enum enf_hook_result)out->result, out->text);
+    }
+    return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
+}
+
 static void on_answer(uv_poll_t *handle, int status, int events)
 {
     struct enf_daemon *d = handle->data;
     struct enf_hook_answer message;
-    ssize_t n;
+    int more;
 
     (void)status;
     (void)events;
-    for (;;) {
-        n = recv(d->hooks.fd, &message, sizeof message, MSG_DONTWAIT);
-        if (n != (ssize_t)sizeof message)
-            break;
-        message.text[sizeof message.text - 1] = '\0';
-        if (message.result < ENF_HOOK_RESULT_COUNT)
-            note(d, message.hook, (enum enf_hook_result)message.result, message.text);
-    }
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+    while ((more = read_answers(d, &message)) > 0)
+        ; /* one that came too late to be waited for */
+    if (more < 0)
         gone(d);
 }
 
@@ -174,7 +188,7 @@ void enf_hooks_take(void *ctx, const struct enf_hub_line *line)
 {
     struct enf_daemon *d = ctx;
     const struct enf_hooks *hooks = &d->hooks;
-    struct enf_hook_order order = {.mask = hooks->fd >= 0 ? wanted_by(hooks, line) : 0};
+    struct enf_hook_order order = {.what = ENF_HOOK_RUN, .mask = hooks->fd >= 0 ? wanted_by(hooks, line) : 0};
     char text[ENF_HOOK_TEXT_LEN + ENF_HOOK_ABOUT_LEN];
 
     if (order.mask == 0)
@@ -219,26 +233,55 @@ void enf_hooks_tick(struct enf_daemon *d)
 
 void enf_hooks_detach(struct enf_daemon *d)
 {
-    const struct enf_hook_order order = {.mask = 0};
+    const struct enf_hook_order order = {.what = ENF_HOOK_TURN_AWAY};
 
     if (d->hooks.fd >= 0)
         (void)give(d, &order, NULL, 0);
 }
 
-bool enf_hooks_equal(const struct enf_config *a, const struct enf_config *b)
+/* 1 with its answer; 0 where there is none in time; -EPIPE. */
+static int wait_answer(struct enf_daemon *d, struct enf_hook_answer *out)
 {
-    if (a->hooks_len != b->hooks_len)
-        return false;
-    for (size_t i = 0; i < a->hooks_len; i++) {
-        const struct enf_hook_config *x = &a->hooks[i], *y = &b->hooks[i];
+    uint64_t end_ms = enf_clock_steady_ms() + ANSWER_MS;
 
-        if (strcmp(x->name, y->name) != 0 || x->actions != y->actions || x->severity != y->severity ||
-            x->timeout_ms != y->timeout_ms || x->run_len != y->run_len)
-            return false;
-        for (size_t j = 0; j < x->run_len; j++) {
-            if (strcmp(x->run[j].text, y->run[j].text) != 0)
-                return false;
-        }
+    for (;;) {
+        struct pollfd fds = {.fd = d->hooks.fd, .events = POLLIN};
+        uint64_t now_ms = enf_clock_steady_ms();
+        int got = read_answers(d, out);
+
+        if (got != 0 || now_ms >= end_ms)
+            return got;
+        (void)poll(&fds, 1, (int)(end_ms - now_ms));
     }
-    return true;
+}
+
+bool enf_hooks_use(struct enf_daemon *d, const struct enf_config *config, char *why, size_t why_len)
+{
+    struct enf_hooks *hooks = &d->hooks;
+    const struct enf_hook_order order = {.what = ENF_HOOK_USE, .digest = enf_hooks_digest(config)};
+    struct enf_hook_answer answer;
+    bool there = hooks->made && hooks->fd >= 0;
+    int got;
+
+    if (there ? order.digest == hooks->digest : config->hooks_len == 0)
+        return true;
+    if (!there) {
+        enf_text_copy(why, why_len,
+                      hooks->made ? "the process that runs them has ended"
+                                  : "there is no process yet that runs them");
+        return false;
+    }
+    if (give(d, &order, NULL, 0) < 0) {
+        enf_text_copy(why, why_len, "the process that runs them is behind");
+        return false;
+    }
+    got = wait_answer(d, &answer);
+    if (got < 0)
+        gone(d);
+    if (got == 1 && answer.result == ENF_HOOK_TAKEN) {
+        copy_rows(hooks, config);
+        return true;
+    }
+    enf_text_copy(why, why_len, got == 1 ? answer.text : "the process that runs them does not answer");
+    return false;
 }

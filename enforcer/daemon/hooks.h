@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Programs that are run for events. The daemon may not run any (docs/threat-model.md), so a process of its
  * own does: it is made before the daemon gives its rights away, has none itself, knows the programs from the
- * configuration it was made with, and gets events by a socket. */
+ * file of the configuration, which it reads itself, and gets events by a socket. */
 #pragma once
 
 #include "enforcer/config/config.h"
@@ -21,10 +21,17 @@
 #define ENF_HOOK_ABOUT_LEN 128
 #define ENF_HOOK_TEXT_LEN  160
 
-/* To the helper: an event for the hooks of mask. Its JSON follows. */
+enum enf_hook_what {
+    ENF_HOOK_RUN,       /* the hooks of mask, for an event. Its JSON follows */
+    ENF_HOOK_TURN_AWAY, /* from stderr: the terminal is not ours any more */
+    ENF_HOOK_USE,       /* the hooks with this digest, from now on: of a file that it knows or reads now */
+};
+
+/* To the helper. */
 struct enf_hook_order {
-    uint32_t mask;                  /* a bit a hook; 0: turn stderr away, the terminal is not ours any more */
-    uint32_t unused;                /* zero */
+    uint32_t what;
+    uint32_t mask; /* a bit a hook */
+    uint64_t digest;
     char about[ENF_HOOK_ABOUT_LEN]; /* "quarantined RUN-16" */
 };
 
@@ -34,6 +41,9 @@ enum enf_hook_result {
     ENF_HOOK_DROPPED,
 };
 #define ENF_HOOK_RESULT_COUNT 3
+/* The answers to ENF_HOOK_USE; text: why not. */
+#define ENF_HOOK_TAKEN 3
+#define ENF_HOOK_KEPT  4
 
 /* Back: what became of it. */
 struct enf_hook_answer {
@@ -42,8 +52,11 @@ struct enf_hook_answer {
     char text[ENF_HOOK_TEXT_LEN + ENF_HOOK_ABOUT_LEN];
 };
 
-/* The helper: runs until the other end is closed and nothing is left to do. Does not return. */
-void enf_hook_helper(int fd, const struct enf_config *config) __attribute__((noreturn));
+/* The helper: runs until the other end is closed and nothing is left to do. path: of the file that config is
+ * of, and which it may free in its copy of the memory. Does not return. */
+void enf_hook_helper(int fd, const char *path, struct enf_config *config) __attribute__((noreturn));
+/* Of all that is said of the hooks: two configurations with the same one have the same hooks. */
+uint64_t enf_hooks_digest(const struct enf_config *config);
 
 /* --- the daemon's side ------------------------------------------------------------------------------------
  */
@@ -58,6 +71,7 @@ struct enf_hooks {
     int fd;                                  /* -1: no helper */
     struct enf_hook_row rows[ENF_HOOKS_MAX]; /* what the helper knows */
     size_t rows_len;
+    uint64_t digest; /* of them */
     bool made;
     bool polled;
     uv_poll_t poll;
@@ -85,5 +99,6 @@ void enf_hooks_tick(struct enf_daemon *d);
 void enf_hooks_detach(struct enf_daemon *d);
 /* Lets the helper finish by itself. */
 void enf_hooks_close(struct enf_daemon *d);
-/* Whether two configurations have the same hooks. */
-bool enf_hooks_equal(const struct enf_config *a, const struct enf_config *b);
+/* Has the helper go over to the hooks of config, which is read from the file it knows. Waits for its answer,
+ * a second at most. True where they are in force; else those of before stay, and why says why. */
+bool enf_hooks_use(struct enf_daemon *d, const struct enf_config *config, char *why, size_t why_len);

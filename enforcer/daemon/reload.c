@@ -27,8 +27,22 @@ static void note_restart(const struct enf_config *old, const struct enf_config *
         note(changes, "metrics.listen: takes effect at the next start");
     if (old->max_subscribers != new->max_subscribers)
         note(changes, "detector.max_subscribers: takes effect at the next start");
-    if (!enf_hooks_equal(old, new))
-        note(changes, "hooks: takes effect at the next start");
+}
+
+/* The programs are another process's, which reads the file itself (hooks.h). */
+static void new_hooks(struct enf_daemon *d, const struct enf_config *config, json_t *changes)
+{
+    char why[ENF_HOOK_TEXT_LEN] = "", text[ENF_HOOK_TEXT_LEN + 64];
+
+    bool same = d->hooks.rows_len == config->hooks_len && d->hooks.digest == enf_hooks_digest(config);
+    if (enf_hooks_use(d, config, why, sizeof why)) {
+        if (!same && d->hooks.made)
+            note(changes, "hooks: those of the file are in force");
+        return;
+    }
+    snprintf(text, sizeof text, "hooks: takes effect at the next start: %s", why);
+    note(changes, text);
+    enf_log_line("hooks", "%s", text);
 }
 
 /* Counters of the worker that have settings of their own. Without memory the old limits of the governor hold.
@@ -127,6 +141,7 @@ int enf_apply(struct enf_daemon *d, struct enf_running *running, const char *act
     d->running = running;
     d->mode = mode;
     enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);
+    new_hooks(d, running->config, changes);
     new_counters(d, old->config, running->config, changes);
     int err = enf_install_relays(d); /* the view as well: nothing points to the old configuration any more */
     if (err < 0)
@@ -151,6 +166,7 @@ void enf_adopt(struct enf_daemon *d, struct enf_running *running)
     enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);
     if (d->crew.len > 0)
         new_counters(d, old, running->config, NULL);
+    new_hooks(d, running->config, NULL);
 }
 
 int enf_reload(struct enf_daemon *d, const char *actor, struct enf_config_errors *errors, json_t *changes)

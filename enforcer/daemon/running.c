@@ -57,9 +57,8 @@ char *enf_running_read(int fd, size_t size, size_t *out_len)
     return text;
 }
 
-/* A whole regular file of at most max bytes; the caller frees *out. */
-static int read_file(const char *path, size_t max, char **out, size_t *out_len,
-                     struct enf_config_errors *errors)
+int enf_running_read_file(const char *path, size_t max, char **out, size_t *out_len,
+                          struct enf_config_errors *errors)
 {
     /* O_NONBLOCK: a fifo in the place of a file must not hang the daemon. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -127,7 +126,7 @@ static int load_bogons(struct enf_running *running, struct enf_config_errors *er
     if (!*running->config->inbound.bogons)
         return 0;
     enf_running_bogons_path(running, path, sizeof path);
-    int err = read_file(path, BOGONS_TEXT_MAX, &text, &len, errors);
+    int err = enf_running_read_file(path, BOGONS_TEXT_MAX, &text, &len, errors);
     if (err == 0)
         err = enf_config_parse_prefixes(path, text, len, &running->bogons, errors);
     free(text);
@@ -168,7 +167,7 @@ int enf_running_load(const char *path, struct enf_running **out, struct enf_conf
 {
     char *text = NULL;
     size_t len = 0;
-    int err = read_file(path, ENF_CONFIG_TEXT_MAX, &text, &len, errors);
+    int err = enf_running_read_file(path, ENF_CONFIG_TEXT_MAX, &text, &len, errors);
 
     return err < 0 ? err : load(path, text, len, out, errors);
 }

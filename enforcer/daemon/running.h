@@ -25,6 +25,10 @@ int enf_running_load(const char *path, struct enf_running **out, struct enf_conf
 /* The same of a text that was read before: path is for messages and for what the text names. */
 int enf_running_load_text(const char *path, const char *text, size_t len, struct enf_running **out,
                           struct enf_config_errors *errors);
+/* A whole regular file of at most max bytes, with a zero behind it; the caller frees *out. 0, or -EINVAL with
+ * a line in *errors, or -ENOMEM. */
+int enf_running_read_file(const char *path, size_t max, char **out, size_t *out_len,
+                          struct enf_config_errors *errors);
 /* The first size bytes of fd, fewer where it ends before, and a zero behind them. Closes fd. The caller
  * frees; NULL without memory, with *out_len untouched. */
 char *enf_running_read(int fd, size_t size, size_t *out_len);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """31. Hooks: programs get events, in so many at once, within their time; failures and drops are told; the daemon itself may
 still run nothing."""
+import itertools
 import json
 import os
 import re
@@ -141,6 +142,57 @@ def test_parallel_and_queue(bed):
     assert status["dropped"] > before["dropped"] and status["running"]
 
 
+def lines_of(path):
+    return path.read_text().split() if path.exists() else []
+
+
+def test_reload(make_gate, tmp_path):
+    """A reload changes programs and filters, in the same process; what goes back takes them back."""
+    gate, out, all_runs, modes = make_gate(), tmp_path / "out", [], itertools.cycle(["observe", "enforce"])
+    daemon = gate.daemon
+
+    def hooks(*words, **more):
+        gate.config["hooks"] = [{"name": w, "actions": ["mode-changed"], **more,
+                                 "run": ["/bin/sh", "-c", f"echo {w} >> {out}"]} for w in words]
+        daemon.write(gate.config)
+
+    def runs(expected):
+        """One event; exactly the expected programs run for it."""
+        done = daemon.call("status")["hooks"]["done"]
+        daemon.ok("mode", next(modes))
+        wait_for("the programs", lambda: daemon.call("status")["hooks"]["done"] >= done + len(expected))
+        all_runs.extend(expected)
+        assert sorted(lines_of(out)) == sorted(all_runs)
+
+    hooks("one")
+    daemon.start()
+    [pid] = helper(daemon)
+    runs(["one"])
+    hooks("two", "three")
+    assert "hooks: those of the file are in force" in daemon.ok("reload")["changes"]
+    runs(["two", "three"])
+    assert not any(c.startswith("hooks") for c in daemon.ok("reload")["changes"])
+    hooks("two", actions=["ruleset-tampered"])
+    assert "hooks: those of the file are in force" in daemon.ok("reload")["changes"]
+    assert daemon.call("status")["hooks"]["configured"] == 1
+    runs([])
+    hooks("four")
+    daemon.ok("reload", "--confirm", "2s")
+    runs(["four"])
+    daemon.wait_event("config-reverted")
+    runs([])
+    assert daemon.call("status")["hooks"]["configured"] == 1
+    hooks("four")
+    daemon.ok("reload")
+    runs(["four"])
+    for n in range(10):  # more than it keeps
+        hooks(f"n{n}")
+        assert "hooks: those of the file are in force" in daemon.ok("reload")["changes"]
+    runs(["n9"])
+    assert helper(daemon) == [pid]
+    daemon.stop()
+
+
 def test_no_helper_without_hooks(make_gate):
     """Who has no hooks has no such process; a reload that adds some says that it waits for the next start."""
     gate = make_gate()
@@ -148,7 +200,8 @@ def test_no_helper_without_hooks(make_gate):
     assert helper(daemon) == [] and daemon.call("status")["hooks"]["configured"] == 0
     gate.config["hooks"] = [{"name": "a", "severity": "high", "run": ["/bin/true"]}]
     daemon.write(gate.config)
-    assert "hooks: takes effect at the next start" in daemon.ok("reload")["changes"]
+    waits = "hooks: takes effect at the next start: there is no process yet that runs them"
+    assert waits in daemon.ok("reload")["changes"] and waits in daemon.ok("reload")["changes"]
     daemon.stop()
     daemon.start()
     sub = gate.fresh("residential", 6)
@@ -160,6 +213,9 @@ def test_no_helper_without_hooks(make_gate):
     event = daemon.wait_event("hook-failed")
     assert "has ended" in event["event"]["reason"]
     assert daemon.call("status")["hooks"]["running"] is False
+    gate.config["hooks"][0]["run"] = ["/bin/false"]
+    daemon.write(gate.config)
+    assert "hooks: takes effect at the next start: the process that runs them has ended" in daemon.ok("reload")["changes"]
     daemon.ok("release", sub.address)
     daemon.stop()
     wait_for("no helper left", lambda: not helper_anywhere(pid))
