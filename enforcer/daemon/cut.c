@@ -10,21 +10,51 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DNS 53
+
 static void arm(struct enf_daemon *d);
 
-/* Whether the rules drop what this client sends to that server because of a quarantine. */
-static bool is_cut_off(struct enf_daemon *d, const struct enf_addr *client, const struct enf_addr *server,
+/* Whether the rules refuse it anything, at that level or above. */
+static bool is_held(struct enf_daemon *d, const struct enf_addr *host, enum enf_level level,
+                    struct enf_quarantine *out)
+{
+    const struct enf_group *group = enf_group_find(&d->running->groups, host);
+    struct enf_prefix prefix = enf_prefix_host(host);
+
+    return d->mode != ENF_MODE_OBSERVE && enf_group_policy(group, host) != ENF_POLICY_OBSERVE &&
+           enf_quarantine_find(d->quarantine, &prefix, out) && out->level >= level &&
+           (out->forced || !enf_rangemap_find(&d->relays, host));
+}
+
+static bool is_among(const struct enf_prefix_list *list, const struct enf_addr *addr)
+{
+    for (size_t i = 0; i < list->len; i++) {
+        if (enf_prefix_contains(&list->items[i], addr))
+            return true;
+    }
+    return false;
+}
+
+/* Level full, a connection of any port but 25, whoever opened it: whether the rules drop it. */
+static bool is_confined(struct enf_daemon *d, const struct enf_addr *subscriber, const struct enf_addr *peer,
+                        uint16_t peer_port, struct enf_quarantine *out)
+{
+    const struct enf_config *config = d->running->config;
+    const struct enf_prefix_list *resolvers = &config->quarantine.resolvers;
+
+    return is_held(d, subscriber, ENF_LEVEL_FULL, out) && !is_among(&config->quarantine.portal, peer) &&
+           !is_among(&config->quarantine.lifeline, peer) &&
+           !(peer_port == DNS && (resolvers->len == 0 || is_among(resolvers, peer)));
+}
+
+/* Whether the rules drop what this client sends to port 25 of that server because of a quarantine. */
+static bool is_refused(struct enf_daemon *d, const struct enf_addr *client, const struct enf_addr *server,
                        struct enf_quarantine *out)
 {
     const struct enf_config *config = d->running->config;
-    const struct enf_group *group = enf_group_find(&d->running->groups, client);
-    struct enf_prefix host = enf_prefix_host(client);
 
-    if (d->mode == ENF_MODE_OBSERVE || enf_group_policy(group, client) == ENF_POLICY_OBSERVE ||
-        !enf_quarantine_find(d->quarantine, &host, out) || out->level < ENF_LEVEL_SMTP)
+    if (!is_held(d, client, ENF_LEVEL_SMTP, out))
         return false; /* at level throttle what is open goes on */
-    if (!out->forced && enf_rangemap_find(&d->relays, client))
-        return false;
     for (size_t i = 0; i < config->smarthosts_len; i++) {
         const struct enf_smarthost *smarthost = &config->smarthosts[i];
         for (size_t j = 0; smarthost->quarantined_may_use && j < smarthost->addresses_len; j++) {
@@ -33,6 +63,15 @@ static bool is_cut_off(struct enf_daemon *d, const struct enf_addr *client, cons
         }
     }
     return true;
+}
+
+static bool is_cut_off(struct enf_daemon *d, const struct enf_conntrack_entry *entry,
+                       struct enf_quarantine *out)
+{
+    if (entry->smtp)
+        return is_refused(d, &entry->client, &entry->server, out);
+    return is_confined(d, &entry->client, &entry->server, entry->server_port, out) ||
+           is_confined(d, &entry->server, &entry->client, entry->client_port, out);
 }
 
 static struct enf_cut_line *find_line(struct enf_cut *cut, const struct enf_prefix *subscriber)
@@ -53,6 +92,8 @@ static struct enf_cut_line *line_of(struct enf_cut *cut, const struct enf_quaran
 
     if (!line && !room)
         line = find_line(cut, &others);
+    if (line && line->subscriber.addr.family != ENF_FAMILY_NONE && line->level < entry->level)
+        line->level = entry->level;
     if (line)
         return line;
     line = &cut->lines[cut->len++];
@@ -68,7 +109,7 @@ static bool on_wanted(void *ctx, const struct enf_conntrack_entry *entry)
 {
     struct enf_quarantine quarantine;
 
-    return is_cut_off(ctx, &entry->client, &entry->server, &quarantine);
+    return is_cut_off(ctx, entry, &quarantine);
 }
 
 static void on_done(void *ctx, const struct enf_conntrack_entry *entry, enum enf_conntrack_fate fate,
@@ -77,7 +118,7 @@ static void on_done(void *ctx, const struct enf_conntrack_entry *entry, enum enf
     struct enf_daemon *d = ctx;
     struct enf_quarantine quarantine;
 
-    if (!is_cut_off(d, &entry->client, &entry->server, &quarantine))
+    if (!is_cut_off(d, entry, &quarantine))
         return;
     struct enf_cut_line *line = line_of(&d->cut, &quarantine);
     line->fresh = true;
@@ -98,7 +139,7 @@ static void on_packet(void *ctx, const uint8_t *ip, size_t len)
 
     enf_packet_parse(ip, len, &packet);
     if (!packet.has_ports || packet.destination_port != ENF_SMTP_PORT ||
-        !is_cut_off(d, &packet.source, &packet.destination, &quarantine))
+        !is_refused(d, &packet.source, &packet.destination, &quarantine))
         return;
     struct enf_cut_line *line = find_line(&d->cut, &quarantine.subscriber);
     if (!line)
@@ -137,6 +178,7 @@ static void tell(struct enf_daemon *d, const struct enf_cut_line *line)
         .count = line->deleted,
         .interval_ms = ENF_CUT_WATCH_MS,
     };
+    const char *port = line->level == ENF_LEVEL_FULL ? "" : " to port 25";
     char after[160];
 
     if (line->rounds >= ENF_CUT_ROUNDS)
@@ -144,23 +186,22 @@ static void tell(struct enf_daemon *d, const struct enf_cut_line *line)
     else if (d->cut.blind)
         snprintf(after, sizeof after, "whether anything passed after that could not be seen");
     else
-        snprintf(after, sizeof after, "in the second after that %" PRIu64 " packets of it passed",
-                 line->passed);
+        snprintf(after, sizeof after, "in the second after that %" PRIu64 " packets of it%s passed",
+                 line->passed, line->level == ENF_LEVEL_FULL ? " to port 25" : "");
     if (line->kept > 0 || line->rounds >= ENF_CUT_ROUNDS || line->passed > 0)
         event.outcome = ENF_OUTCOME_FAILURE;
     else
         event.outcome = d->cut.blind ? ENF_OUTCOME_UNKNOWN : ENF_OUTCOME_SUCCESS;
     if (line->kept > 0)
         snprintf(event.reason, sizeof event.reason,
-                 "%" PRIu64
-                 " connections to port 25 that the kernel tracks could not be deleted (%s), %" PRIu64
+                 "%" PRIu64 " connections%s that the kernel tracks could not be deleted (%s), %" PRIu64
                  " were; %s",
-                 line->kept, strerror(-line->error), line->deleted, after);
+                 line->kept, port, strerror(-line->error), line->deleted, after);
     else
         snprintf(event.reason, sizeof event.reason,
-                 "%" PRIu64 " connections to port 25 that the kernel tracked were deleted, %" PRIu64
+                 "%" PRIu64 " connections%s that the kernel tracked were deleted, %" PRIu64
                  " of them offloaded to a flowtable; %s",
-                 line->deleted, line->offloaded, after);
+                 line->deleted, port, line->offloaded, after);
     enf_tell(d, &event);
 }
 
@@ -189,11 +230,14 @@ static void settle(struct enf_daemon *d, uint64_t now_ms)
 static int look(struct enf_daemon *d)
 {
     struct enf_cut *cut = &d->cut;
-    const struct enf_conntrack_ops ops = {on_wanted, on_done, d};
+    struct enf_conntrack_ops ops = {on_wanted, on_done, d, cut->wanted_full};
 
     drain(d);
-    for (size_t i = 0; i < cut->len; i++)
+    cut->wanted_full = false;
+    for (size_t i = 0; i < cut->len; i++) {
         cut->lines[i].kept = 0;
+        ops.all |= cut->lines[i].level == ENF_LEVEL_FULL;
+    }
     int err = cut->conntrack ? 0 : enf_conntrack_open(&cut->conntrack);
     if (err == 0)
         err = enf_conntrack_cut(cut->conntrack, &ops);
@@ -243,9 +287,12 @@ static void arm(struct enf_daemon *d)
     uv_timer_start(&cut->timer, on_timer, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
-void enf_cut_want(struct enf_daemon *d)
+void enf_cut_want(struct enf_daemon *d, bool full)
 {
-    if (!d->cut.ready || d->cut.wanted)
+    if (!d->cut.ready)
+        return;
+    d->cut.wanted_full |= full;
+    if (d->cut.wanted)
         return;
     d->cut.wanted = true;
     arm(d);

@@ -38,7 +38,8 @@ struct enf_cut_line {
 struct enf_cut {
     uv_timer_t timer;
     bool ready;
-    bool wanted;            /* somebody came into quarantine since the last look */
+    bool wanted;            /* somebody came into quarantine since the last look … */
+    bool wanted_full;       /* … at level full: connections of all ports are looked at */
     uint64_t rest_until_ms; /* a look takes at most a tenth of the thread's time; steady clock */
     struct enf_conntrack *conntrack;
     struct enf_witness *witness;
@@ -53,5 +54,6 @@ void enf_cut_open(struct enf_daemon *d);
 /* While the loop runs: its timer. Then, with no loop any more: the rest. */
 void enf_cut_close(struct enf_daemon *d);
 void enf_cut_free(struct enf_daemon *d);
-/* Somebody is in quarantine who was not, or the rules were not there for a while: looks soon. Cheap. */
-void enf_cut_want(struct enf_daemon *d);
+/* Somebody is in quarantine who was not, or the rules were not there for a while: looks soon. full: maybe at
+ * level full, where all ports count. Cheap. */
+void enf_cut_want(struct enf_daemon *d, bool full);

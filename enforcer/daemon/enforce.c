@@ -229,7 +229,7 @@ static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum nee
         tell_change(d, &changes->told[i], actor, reason);
         if (changes->told[i].change != ENF_QUARANTINE_RELEASED &&
             changes->told[i].change != ENF_QUARANTINE_EXPIRED)
-            enf_cut_want(d);
+            enf_cut_want(d, changes->told[i].entry.level == ENF_LEVEL_FULL);
     }
     return 0;
 }

@@ -131,7 +131,19 @@ static bool addresses(const struct attributes *ip, struct enf_addr *source, stru
     return false;
 }
 
-/* False where it is none of port 25, or nothing that can be read. */
+/* Not of port 25: the answers' source is where it really goes, whatever its address is translated to. */
+static bool read_other(const struct attributes *all, struct enf_conntrack_entry *out)
+{
+    struct attributes tuple = inside(all->by_type[CTA_TUPLE_REPLY]);
+    struct attributes ip = inside(tuple.by_type[CTA_TUPLE_IP]);
+    struct attributes proto = inside(tuple.by_type[CTA_TUPLE_PROTO]);
+    struct enf_addr translated;
+
+    out->server_port = port(&proto, CTA_PROTO_SRC_PORT);
+    return addresses(&ip, &out->server, &translated);
+}
+
+/* False where it is nothing that can be read. */
 static bool read_entry(const struct attributes *all, struct enf_conntrack_entry *out)
 {
     struct attributes tuple = inside(all->by_type[CTA_TUPLE_ORIG]);
@@ -144,21 +156,25 @@ static bool read_entry(const struct attributes *all, struct enf_conntrack_entry 
     struct enf_addr source, destination;
     uint32_t bits = 0;
 
-    if (!number || *number != IPPROTO_TCP || !addresses(&ip, &source, &destination))
+    if (!number || !addresses(&ip, &source, &destination))
         return false;
     if (status)
         memcpy(&bits, status, sizeof bits);
     *out = (struct enf_conntrack_entry){.offloaded = ntohl(bits) & (IPS_OFFLOAD | IPS_HW_OFFLOAD)};
-    if (destination_port == SMTP) {
-        out->client = source;
-        out->client_port = source_port;
-        out->server = destination;
-    } else { /* picked up in the middle, when the server happened to talk */
+    out->smtp = *number == IPPROTO_TCP && (destination_port == SMTP || source_port == SMTP);
+    if (out->smtp &&
+        destination_port != SMTP) { /* picked up in the middle, when the server happened to talk */
         out->client = destination;
         out->client_port = destination_port;
         out->server = source;
+        out->server_port = source_port;
+        return true;
     }
-    return destination_port == SMTP || source_port == SMTP;
+    out->client = source;
+    out->client_port = source_port;
+    out->server = destination;
+    out->server_port = destination_port;
+    return out->smtp || read_other(all, out);
 }
 
 /* --- deleting --------------------------------------------------------------------------------------------
@@ -213,7 +229,8 @@ static int on_entry(const struct nlmsghdr *h, void *ctx)
     struct enf_conntrack_entry entry;
 
     mnl_attr_parse(h, sizeof *g, on_attribute, &all);
-    if (!read_entry(&all, &entry) || !walk->ops->wanted(walk->ops->ctx, &entry))
+    if (!read_entry(&all, &entry) || !(entry.smtp || walk->ops->all) ||
+        !walk->ops->wanted(walk->ops->ctx, &entry))
         return MNL_CB_OK;
     int err = delete_entry(walk->conntrack, g->nfgen_family, &all);
     bool gone = err == 0 || err == -ENOENT;
@@ -240,6 +257,14 @@ static int cut_one(struct walk *walk, uint8_t family, uint16_t attribute, uint32
     return enf_netlink_dump(&walk->conntrack->dump, h, on_entry, NULL, walk);
 }
 
+static int cut_all(struct walk *walk, uint8_t family)
+{
+    char buf[512] = {0};
+    struct nlmsghdr *h = begin_message(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
+
+    return enf_netlink_dump(&walk->conntrack->dump, h, on_entry, NULL, walk);
+}
+
 int enf_conntrack_cut(struct enf_conntrack *conntrack, const struct enf_conntrack_ops *ops)
 {
     static const uint8_t families[] = {AF_INET, AF_INET6};
@@ -249,6 +274,10 @@ int enf_conntrack_cut(struct enf_conntrack *conntrack, const struct enf_conntrac
     if (enf_conntrack_count() == 0)
         return 0;
     for (size_t i = 0; err == 0 && i < sizeof families; i++) {
+        if (ops->all) {
+            err = cut_all(&walk, families[i]);
+            continue;
+        }
         err = cut_one(&walk, families[i], CTA_PROTO_DST_PORT, FILTER_DESTINATION_PORT);
         if (err == 0)
             err = cut_one(&walk, families[i], CTA_PROTO_SRC_PORT, FILTER_SOURCE_PORT);

@@ -9,6 +9,8 @@ from lab import HOST, RELAY
 from net import Server, attempt, connect, wait_for
 from node import LabError
 
+PORTAL = {4: "203.0.113.81", 6: "2001:db8:f::81"}
+
 
 def dialogue(sock, times=1):
     """Whether all of these lines were answered."""
@@ -35,17 +37,21 @@ def tracked(gate, address, port=25):
     return [line for line in gate.lab.tracked() if f" src={address} " in line.split("dport")[0] and f" dport={port} " in line]
 
 
-def wait_cut(gate, sub, since):
+def wait_cut(gate, sub, since, port=""):
     event = gate.daemon.wait_event("connections-cut", sub.name, since=since)
     assert event["event"]["outcome"] == "success", event
-    assert event["event"]["reason"].endswith("in the second after that 0 packets of it passed"), event
+    assert event["event"]["reason"].endswith(f"in the second after that 0 packets of it{port} passed"), event
     return event
+
+
+def configure(config):
+    config["quarantine"].update(portal=list(PORTAL.values()))
 
 
 @pytest.fixture(scope="module")
 def stateful(make_gate):
     """A gateway on which another table asks for states."""
-    gate = make_gate()
+    gate = make_gate(configure)
     gate.lab.conntrack()
     return gate.start()
 
@@ -53,7 +59,7 @@ def stateful(make_gate):
 @pytest.fixture(scope="module")
 def fast(make_gate):
     """A gateway on which another table offloads; skipped where the kernel cannot, which in tests/vm is a failure."""
-    gate = make_gate()
+    gate = make_gate(configure)
     try:
         gate.lab.flowtable()
     except LabError as e:
@@ -83,6 +89,36 @@ def test_tracked_connections_go(stateful, family):
     assert not gate.daemon.events("connections-cut", other.name)
     for thing in (mail, submission, others, *servers):
         thing.close()
+
+
+def cut_at_level_full(gate, family, talk):
+    """All ports of a subscriber that comes to level full, but the portal, and nobody else's."""
+    servers = [Server(gate.lab.inet, port, a[family], family) for a in (HOST, PORTAL) for port in (25, 587)]
+    sub, other = gate.fresh("business", family), gate.fresh("business", family)
+    mail, submission, others = talk(gate, sub), talk(gate, sub, port=587), talk(gate, other, port=587)
+    portal = talk(gate, sub, PORTAL[family], 587)
+    mark = gate.daemon.mark()
+    gate.daemon.ok("quarantine", sub.address, "--level", "smtp")
+    assert wait_cut(gate, sub, mark)["enforcer"]["count"] == 1
+    assert not tracked(gate, sub.address) and dialogue(submission)
+    mark = gate.daemon.mark()
+    gate.daemon.ok("quarantine", sub.address, "--level", "full")
+    event = wait_cut(gate, sub, mark, " to port 25")
+    assert event["enforcer"]["count"] == 1 and event["enforcer"]["level"] == "full"
+    assert event["event"]["reason"].startswith("1 connections that the kernel tracked were deleted"), event
+    lines = len(servers[1].lines)
+    submission.settimeout(1)
+    assert not dialogue(submission) and len(servers[1].lines) == lines
+    assert dialogue(portal, 3) and dialogue(others, 3)
+    assert len(tracked(gate, sub.address, 587)) == 1 and tracked(gate, other.address, 587)
+    gate.daemon.ok("release", sub.address)
+    for thing in (mail, submission, portal, others, *servers):
+        thing.close()
+    return event
+
+
+def test_level_full(stateful, family):
+    cut_at_level_full(stateful, family, lambda gate, *where, **more: talking(*where, **more))
 
 
 def test_conviction_cuts(stateful, family):
@@ -199,10 +235,11 @@ def test_what_was_tracked_while_no_daemon_ran(make_gate):
 
 
 # --- a flowtable ---------------------------------------------------------------------------------------------
-def offloaded(gate, sub):
+def offloaded(gate, sub, destination=None, port=25):
     """Talks until the flowtable has the connection: an open socket whose packets pass no hook any more."""
-    sock = talking(sub)
-    wait_for(f"{sub.name} in the flowtable", lambda: dialogue(sock) and any("[OFFLOAD]" in t for t in tracked(gate, sub.address)))
+    sock = talking(sub, destination, port)
+    wait_for(f"{sub.name} in the flowtable", lambda: dialogue(sock) and any(
+        "[OFFLOAD]" in t and f" dst={destination or HOST[sub.family]} " in t for t in tracked(gate, sub.address, port)))
     return sock
 
 
@@ -257,6 +294,11 @@ def test_flowtable_and_conviction(fast, family):
     assert len(server.lines) == lines
     sock.close()
     server.close()
+
+
+def test_flowtable_and_level_full(fast, family):
+    event = cut_at_level_full(fast, family, offloaded)
+    assert "1 of them offloaded" in event["event"]["reason"]
 
 
 def test_flowtable_keeps_other_ports(fast, family):

@@ -41,11 +41,11 @@ static void on_done(void *ctx, const struct enf_conntrack_entry *entry, enum enf
     assert_int_equal(error, 0);
 }
 
-static struct seen cut(const char *client)
+static struct seen cut_ports(const char *client, bool all)
 {
     struct enf_conntrack *conntrack = NULL;
     struct seen seen = {.client = client};
-    const struct enf_conntrack_ops ops = {on_wanted, on_done, &seen};
+    const struct enf_conntrack_ops ops = {on_wanted, on_done, &seen, all};
 
     assert_int_equal(enf_conntrack_open(&conntrack), 0);
     assert_int_equal(enf_conntrack_cut(conntrack, &ops), 0);
@@ -53,6 +53,11 @@ static struct seen cut(const char *client)
     assert_null(conntrack);
     enf_conntrack_close(&conntrack);
     return seen;
+}
+
+static struct seen cut(const char *client)
+{
+    return cut_ports(client, false);
 }
 
 /* A program of conntrack-tools makes the entry that a packet would make. False where it cannot. */
@@ -126,6 +131,17 @@ static void test_who_goes(void **state)
     assert_int_equal(cut("2001:db8::7").deleted, 2);
     assert_int_equal(cut(NULL).deleted, 1);
     assert_int_equal(enf_conntrack_count(), 3);
+
+    seen = cut_ports("100.64.0.7", true); /* TCP to 587, and UDP to 25, which is no mail */
+    assert_int_equal(seen.deleted, 2);
+    assert_false(seen.last.smtp);
+    assert_true(seen.last.server_port == 25 || seen.last.server_port == 587);
+    assert_true(track("-p tcp --state ESTABLISHED -s 100.64.0.7 -d 203.0.113.80 --sport 4000 --dport 80"
+                      " --dst-nat 203.0.113.99"));
+    seen = cut_ports("100.64.0.7", true);
+    char text[ENF_PREFIX_STR_LEN];
+    assert_string_equal(enf_addr_str(&seen.last.server, text, sizeof text), "203.0.113.99"); /* translated */
+    assert_int_equal(enf_conntrack_count(), 1);
     assert_int_equal(bed_nft("delete table inet stateful"), 0);
 }
 
