@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The list of groups, and how their detector settings come together. */
 #include "enforcer/config/draft.h"
+#include "enforcer/config/quarantine.h"
 #include "enforcer/config/value.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ static const struct enf_choice policies[] = {
     {"observe", ENF_POLICY_OBSERVE, false},
     {NULL},
 };
-static const struct enf_choice block_withs[] = {
+const struct enf_choice enf_block_withs[] = {
     {"drop", ENF_BLOCK_DROP, false},
     {"reset", ENF_BLOCK_RESET, false},
     {NULL},
@@ -51,7 +52,7 @@ static const struct enf_row group_rows[] = {
     {.key = "block_with",
      .read = enf_read_choice,
      ENF_ROW_FIELD(struct enf_group_draft, group.block_with),
-     .arg.choices = block_withs},
+     .arg.choices = enf_block_withs},
     {.key = "canary_percent",
      .read = enf_read_number,
      ENF_ROW_FIELD(struct enf_group_draft, group.canary_percent),

@@ -187,6 +187,7 @@ static const struct enf_row quarantine_rows[] = {
      ENF_ROW_ARRAY(struct enf_draft, config.quarantine.never.items),
      .arg.list = &never_list},
     {.key = "throttle", .read = read_throttle},
+    {.key = "block_with", .read = enf_read_choice, QUARANTINE(block_with), .arg.choices = enf_block_withs},
     {.key = "portal",
      .read = enf_read_list,
      ENF_ROW_ARRAY(struct enf_draft, config.quarantine.portal.items),

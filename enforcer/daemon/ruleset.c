@@ -191,6 +191,7 @@ static int render(const struct enf_running *running, enum enf_mode mode, enum en
             .fail_open = c->queue.fail == ENF_FAIL_OPEN,
             .throttle_connections = c->quarantine.throttle.connections,
             .throttle_per_ms = c->quarantine.throttle.per_ms,
+            .quarantine_resets = c->quarantine.block_with == ENF_BLOCK_RESET,
             .garden = garden >= ENF_GARDEN_SINGLES,
             .garden_nets = garden >= ENF_GARDEN_NETS,
             .portal = c->quarantine.portal.items,

@@ -13,6 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define RESET "meta l4proto tcp reject with tcp reset\n    drop"
+
 /* As nft writes it: whole seconds, at least one (0 would be none), at most what a configuration may say. */
 static void set_seconds(struct enf_builder *b, const char *name, uint64_t ms)
 {
@@ -70,8 +72,7 @@ static int render_group(const struct enf_builder *up, const struct enf_ruleset_g
     enf_builder_flag(&b, "metered", spec->automatic && group->meter_per_minute > 0);
     enf_builder_setf(&b, "meter_rate", "%u/minute", group->meter_per_minute);
     enf_builder_setf(&b, "meter_burst", "%u", group->meter_burst);
-    enf_builder_set(&b, "block_with",
-                    group->reset ? "meta l4proto tcp reject with tcp reset\n    drop" : "drop");
+    enf_builder_set(&b, "block_with", group->reset ? RESET : "drop");
     enf_builder_render(&b, enf_template_group, out);
     enf_builder_clear(&b);
     return b.err;
@@ -215,6 +216,8 @@ static void set_table(struct enf_builder *b)
                      spec->upstream_if_len > 0 && spec->antispoof != ENF_RULESET_ANTISPOOF_OFF);
     enf_builder_set(b, "antispoof", antispoof_name(spec->antispoof));
     enf_builder_set(b, "drop", spec->observe ? "accept" : "drop");
+    enf_builder_flag(b, "quarantine_resets", spec->quarantine_resets && !spec->observe);
+    enf_builder_set(b, "refuse", spec->observe ? "accept" : spec->quarantine_resets ? RESET : "drop");
     enf_builder_set(b, "priority", "filter - 10");
     set_garden(b);
     enf_builder_set(b, "log_limit", "limit rate 2000/second burst 2000 packets");

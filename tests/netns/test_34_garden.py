@@ -9,7 +9,7 @@ import pytest
 from craft import ACK, SYN, tcp, udp
 from daemon import Subscriber
 from lab import BUILD, HOST
-from net import Server, Wire, attempt, wait_for
+from net import Server, Wire, attempt, connect, wait_for
 
 PORTAL = {4: "203.0.113.81", 6: "2001:db8:f::81"}
 RESOLVER = {4: "203.0.113.53", 6: "2001:db8:f::53"}
@@ -133,6 +133,40 @@ def test_hook_only_while_needed(gate):
     gate.daemon.ok("release", sub.address)
     wait_for("the hook to go", lambda: hooks(gate) == {"forward"})
     assert not gate.daemon.events("ruleset-tampered") and gate.lab.conntrack_count() == 0
+
+
+@pytest.fixture(scope="module", params=["drop", "reset"])
+def answering(request, make_gate):
+    def change(config):
+        configure(config)
+        config["quarantine"].update(block_with=request.param)
+    return make_gate(change).start()
+
+
+@pytest.mark.parametrize("level", ["smtp", "full"])
+def test_block_with(answering, family, level):
+    """A connection that was open, and a new one: silence, or a reset. Nothing reaches the server either way, and who is
+    observed loses nothing."""
+    gate, port = answering, 25 if level == "smtp" else 443
+    resets = gate.config["quarantine"]["block_with"] == "reset"
+    server = Server(gate.lab.inet, port, HOST[family], family)
+    sub = gate.fresh("business", family)
+    sock = connect(sub.node, sub.address, HOST[family], port, timeout=10)
+    assert sock.recv(100)
+    gate.daemon.ok("quarantine", sub.address, "--level", level, "--for", "1h")
+    lines = len(server.lines)
+    sock.settimeout(10 if resets else 1)
+    sock.sendall(b"NOOP\r\n")
+    with pytest.raises(ConnectionResetError if resets else TimeoutError):
+        sock.recv(100)
+    assert attempt(sub.node, sub.address, HOST[family], port, timeout=10 if resets else 1) == ("refused" if resets else "timeout")
+    assert len(server.lines) == lines
+    if level == "full":
+        assert gate.passes(sub, udp(sub.address, HOST[family], 7301, 443)) == [False], "what is no TCP is dropped"
+        assert attempt(sub.node, sub.address, HOST[family], 80, timeout=10 if resets else 1) == ("refused" if resets else "timeout")
+    gate.daemon.ok("release", sub.address)
+    sock.close()
+    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -176,6 +176,7 @@ struct enf_config {
             uint32_t connections;
             uint64_t per_ms;
         } throttle;
+        enum enf_block_with block_with;
         struct enf_prefix_list portal;    /* level full: what stays reachable */
         struct enf_prefix_list lifeline;  /* the same, never redirected */
         struct enf_prefix_list resolvers; /* for DNS; empty: any */

@@ -84,6 +84,7 @@ struct enf_ruleset_spec {
     bool fail_open;
     uint32_t throttle_connections; /* level throttle: so many (0: one) … */
     uint64_t throttle_per_ms;      /* … in that time */
+    bool quarantine_resets;        /* TCP of the quarantined is answered with a reset, else dropped */
     bool garden;                   /* somebody is at level full; not under observe */
     bool garden_nets;              /* a prefix is */
     const struct enf_prefix *portal;

@@ -263,6 +263,8 @@ static const struct row replies_rows[] = {
 };
 
 static const struct row later_rows[] = {
+    {"a quarantine that answers otherwise", "quarantine: {block_with: reject}\n",
+     "1: quarantine.block_with: expected drop or reset, found reject\n"},
     {"throttle without a time", "quarantine: {throttle: {connections: 0}}\n",
      "1: quarantine.throttle.connections: expected a whole number from 1 to 1000, found 0\n"
      "1: quarantine.throttle.per: expected a duration, found no such key\n"},
@@ -480,7 +482,8 @@ static const struct row together_rows[] = {
      "7: groups[1].policy: expected block, inspect or observe, found reject\n"
      "8: quarantine.memroy: expected the key automatic, level, duration, escalation, memory, max_entries, "
      "governor, "
-     "never, throttle, portal, lifeline, resolvers, redirect, redirect_ports, tproxy, portal_url, "
+     "never, throttle, block_with, portal, lifeline, resolvers, redirect, redirect_ports, tproxy, "
+     "portal_url, "
      "venue_info_url or self_release, found an unknown one\n"
      "10: relays[0].interface: expected the interface the relay is on, found no such key: 10.1.1.1 overlaps "
      "groups[1].prefixes[0], so the relay's address could otherwise come in by a subscriber interface\n"

@@ -406,7 +406,7 @@ static void test_accepted(void **state)
         "detector: {unrequested_replies: }",
         "detector: {unrequested_replies: {count: 1, per: 1s}}",
         "detector: {unrequested_replies: {count: 64, per: 7d, convicts: true}}",
-        "quarantine: {portal: [], throttle: null}",
+        "quarantine: {portal: [], throttle: null, block_with: reset}",
         "detector: {connection_rate: [{connections: 100000, per: 7d}]}",
         "groups: []",
         "inbound: {bogons: bogons.txt}",
