@@ -37,6 +37,7 @@ struct gathered {
     struct enf_flows_stats flows;
     struct enf_control_stats control;
     size_t tripped;
+    const size_t (*tally)[ENF_LEVEL_COUNT]; /* by group */
 };
 
 static void add_counter(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
@@ -66,6 +67,7 @@ static void gather(struct enf_daemon *d, struct gathered *g)
     enf_crew_detector_stats(&d->crew, &g->detector);
     enf_crew_flow_stats(&d->crew, &g->flows);
     enf_crew_governor_each(&d->crew, count_tripped, &g->tripped);
+    g->tally = enf_tally_look(d);
     if (d->control)
         enf_control_stats(d->control, &g->control);
 }
@@ -130,8 +132,24 @@ static void put_packets(const struct enf_daemon *d, const struct gathered *g, st
     }
 }
 
+static void put_group_quarantine(const struct enf_daemon *d, const struct gathered *g, struct enf_page *page)
+{
+    const struct enf_config *config = d->running->config;
+
+    enf_page_family(page, ENF_PAGE_GAUGE, "enforcer_group_quarantined", NULL,
+                    "Quarantines by group and level.");
+    for (size_t i = 0; g->tally && i <= config->groups_len; i++) {
+        for (int level = ENF_LEVEL_NONE + 1; level < ENF_LEVEL_COUNT; level++)
+            enf_page_gauge(page,
+                           LABELS("group", i < config->groups_len ? config->groups[i].name : "(none)",
+                                  "level", enf_level_name((enum enf_level)level)),
+                           (double)g->tally[i][level]);
+    }
+}
+
 static void put_quarantine(const struct enf_daemon *d, const struct gathered *g, struct enf_page *page)
 {
+    put_group_quarantine(d, g, page);
     enf_page_family(page, ENF_PAGE_GAUGE, "enforcer_quarantined", NULL, "Quarantines by level.");
     for (int level = ENF_LEVEL_NONE + 1; level < ENF_LEVEL_COUNT; level++)
         enf_page_gauge(page, LABELS("level", enf_level_name((enum enf_level)level)),
@@ -380,6 +398,7 @@ static void on_closed(uv_handle_t *handle)
 
 void enf_metrics_end(struct enf_daemon *d)
 {
+    enf_tally_free(&d->metrics.tally);
     enf_metrics_stop(&d->metrics.server);
     if (d->metrics.woken)
         uv_close((uv_handle_t *)&d->metrics.wanted, on_closed);

@@ -3,6 +3,7 @@
  * somebody asks for it, at most once a second; the server's own thread only hands it out. */
 #pragma once
 
+#include "enforcer/daemon/tally.h"
 #include "enforcer/detect/detector.h"
 #include "enforcer/metrics/server.h"
 
@@ -20,6 +21,7 @@ struct enf_daemon_metrics {
     uint64_t convictions[ENF_CAUSE_COUNT]; /* of the detector, by signal */
     uint64_t metered;                      /* of the kernel's meter */
     uint64_t suspects;
+    struct enf_tally tally;
 };
 
 /* Opens the socket, while that can be done. Where it cannot, that is said, and there are no metrics. */

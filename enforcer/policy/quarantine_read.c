@@ -99,6 +99,31 @@ int enf_quarantine_each(const struct enf_quarantine_table *table, enf_quarantine
     return answer ? answer : enf_quarantine_walk(table, true, visit_one, &visit);
 }
 
+struct tally {
+    const struct enf_quarantine_table *table;
+    void (*fn)(void *ctx, const struct enf_prefix *subscriber, enum enf_level level);
+    void *ctx;
+};
+
+static int tally_one(void *ctx, uint32_t id)
+{
+    const struct tally *tally = ctx;
+    const struct enf_quarantine_node *node = enf_quarantine_node(tally->table, id);
+
+    tally->fn(tally->ctx, &node->prefix, enf_quarantine_node_level(node));
+    return 0;
+}
+
+void enf_quarantine_tally(const struct enf_quarantine_table *table,
+                          void (*fn)(void *ctx, const struct enf_prefix *subscriber, enum enf_level level),
+                          void *ctx)
+{
+    struct tally tally = {table, fn, ctx};
+
+    enf_quarantine_walk(table, false, tally_one, &tally);
+    enf_quarantine_walk(table, true, tally_one, &tally);
+}
+
 int enf_quarantine_list(const struct enf_quarantine_table *table, const struct enf_prefix *after,
                         size_t limit, enf_quarantine_fn fn, void *ctx, bool *out_more)
 {

@@ -80,6 +80,9 @@ def test_numbers_follow_what_happens(gate):
     assert grew('enforcer_convictions_total{signal="connection-rate"}') == 1
     assert grew('enforcer_convictions_total{signal="trap"}') == 1
     assert grew('enforcer_quarantined{level="smtp"}') == 2
+    assert grew('enforcer_group_quarantined{group="residential",level="smtp"}') + grew(
+        'enforcer_group_quarantined{group="business",level="smtp"}') == 2
+    assert sum(v for k, v in after.items() if k.startswith("enforcer_group_quarantined")) == len(gate.daemon.quarantined())
     assert after['enforcer_quarantined{level="smtp"}'] == len(gate.daemon.quarantined())
     assert grew("enforcer_time_to_block_seconds_count") == 2
     assert 1 <= grew("enforcer_verdict_seconds_count") <= grew("enforcer_queue_packets_total" + '{worker="0"}') or \

@@ -130,6 +130,11 @@ int enf_quarantine_inside(const struct enf_quarantine_table *table, const struct
 /* All entries, singles before nets, each in order. */
 int enf_quarantine_each(const struct enf_quarantine_table *table, enf_quarantine_fn fn, void *ctx);
 
+/* The same with nothing but whom and at which level, in no order: quick. */
+void enf_quarantine_tally(const struct enf_quarantine_table *table,
+                          void (*fn)(void *ctx, const struct enf_prefix *subscriber, enum enf_level level),
+                          void *ctx);
+
 /* One page of all entries in the order of enf_prefix_cmp: those after the prefix `after` (NULL: from the
  * start), limit of them and, so that a page never ends between two entries of one prefix, a few more.
  * *out_more says whether others follow; the last subscriber that fn got is then the next `after`. Changes
