@@ -289,10 +289,16 @@ def test_the_lab_would_notice(gate, monkeypatch):
 
 
 def test_without_jsonschema():
-    """The lab goes on, and preflight says what is not looked at."""
+    """The demo goes on, and preflight says what is not looked at; the tests do not begin, unless they are told to."""
     program = ("import sys; sys.modules['jsonschema'] = None; import preflight, schemas; "
                "assert schemas.wrong_call('status', {'nonsense': 1}, {}, 2) is None; preflight.require()")
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT / "tests/lab")},
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "WARNING: NOT COMPARED with docs/schemas" in done.stderr, done.stderr
     assert preflight.unchecked() == []
+    program = ("import sys; sys.modules['jsonschema'] = None; import pytest; "
+               "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', 'tests/netns/test_22_kernels.py', '-k', 'nothing']))")
+    for schemas, code in (("", 1), ("off", pytest.ExitCode.NO_TESTS_COLLECTED)):
+        done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "ENFORCER_SCHEMAS": schemas}, cwd=ROOT,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == code and "NOT COMPARED with docs/schemas" in done.stdout + done.stderr, done.stdout + done.stderr
