@@ -66,10 +66,10 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libnftables-dev libnftnl-dev libmnl-d
   libnetfilter-log-dev libjansson-dev libyaml-dev libsqlite3-dev libuv1-dev libxxhash-dev libpcap-dev zlib1g-dev \
   libseccomp-dev libmicrohttpd-dev
 TEST_PACKAGES := clang libclang-rt-14-dev clang-format clang-tidy cppcheck valgrind libcmocka-dev nftables iproute2 tcpdump procps \
-  python3 python3-pytest python3-scapy python3-jsonschema perl git kmod jq conntrack socat iptables iperf3 ipset \
+  python3 python3-pytest python3-scapy python3-jsonschema python3-yaml perl git kmod jq conntrack socat iptables iperf3 ipset \
   curl openssl libnet-ssleay-perl qemu-system-x86 xz-utils zstd \
   tmux debhelper dpkg-dev fakeroot lintian mandoc prometheus zsh fish systemd logrotate debootstrap \
-  chromium nginx-light fcgiwrap
+  chromium nginx-light fcgiwrap dbus python3-dbus python3-gi
 .PHONY: deps
 deps:
 	@tests/deps $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -6,13 +6,15 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
+import tomllib
 
 import pytest
 
 from daemon import Control, Rejected
-from lab import HOST
+from lab import BUILD, HOST, ROOT
 from net import wait_for
 from rsyslog import Rsyslog
 from schemas import wrong_events
@@ -210,3 +212,26 @@ def test_events_fit_their_schema(bed):
     event = json.loads(shown[0])
     for change in ({"event": {**event["event"], "severity": 11}}, {"surprise": 1}, {"@timestamp": "now"}):
         assert wrong_events([json.dumps({**event, **change})])
+
+
+def test_examples_can_be_read(tmp_path):
+    """docs/siem.md: each example in YAML and TOML is that, has what makes it work, and our side of it is a good configuration.
+    The programs themselves are not here."""
+    yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed (tests/deps)")
+    text = (ROOT / "docs/siem.md").read_text()
+    blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", text, re.S) for kind in ("yaml", "toml")}
+    [filebeat] = [yaml.safe_load(b) for b in blocks["yaml"] if "filebeat" in b]
+    [source] = filebeat["filebeat.inputs"]
+    assert source["type"] == "filestream" and source["paths"] == ["/var/log/enforcer/events.json"]
+    assert source["parsers"] == [{"ndjson": {"target": "", "overwrite_keys": True, "add_error_key": True}}]
+    assert [list(p) for p in filebeat["processors"]] == [["add_fields"], ["fingerprint"]]
+    [vector] = [tomllib.loads(b) for b in blocks["toml"]]
+    assert vector["sources"]["enforcer"]["mode"] == "unix_datagram" and vector["sources"]["enforcer"]["max_length"] >= 65000
+    assert all(i in vector["sources"] for t in vector["transforms"].values() for i in t["inputs"])
+    ours = [b for b in blocks["yaml"] if b.startswith("events:")]
+    assert len(ours) >= 2 and any(vector["sources"]["enforcer"]["path"] in b for b in ours)
+    for number, block in enumerate(ours):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block)
+        done = subprocess.run([BUILD / "enforcerd", "--check", "-c", path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

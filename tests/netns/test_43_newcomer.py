@@ -39,5 +39,5 @@ def test_its_commands_exist():
 
 @pytest.mark.long
 def test_the_path_leads_to_the_end():
-    done = subprocess.run([ROOT / "tests/newcomer/run"], capture_output=True, text=True, check=False, timeout=3000)
+    done = subprocess.run([ROOT / "tests/newcomer/run", "--demo"], capture_output=True, text=True, check=False, timeout=3000)
     assert done.returncode == 0 and "all of it came true" in done.stdout, done.stdout[-4000:] + done.stderr[-4000:]
