@@ -168,7 +168,8 @@ static int may_add(const struct enf_daemon *d, const struct enf_prefix *prefix,
         return enf_control_fail(error, ENF_CONTROL_REFUSED, "%s has expired: say until when it is one now",
                                 text);
     if (there && !there->life.lapsed && !wish->name && !wish->owner && !wish->reason && wish->expires_ms == 0)
-        return enf_control_fail(error, ENF_CONTROL_REFUSED, "%s is a relay already", text);
+        return enf_control_fail(error, ENF_CONTROL_REFUSED,
+                                "%s is a relay already: name, owner, reason or end would change it", text);
     if (prefix->len < (prefix->addr.family == ENF_FAMILY_V4 ? 16 : 32))
         return enf_control_fail(error, ENF_CONTROL_REFUSED, "%s is too wide for a relay: /%d at most", text,
                                 prefix->addr.family == ENF_FAMILY_V4 ? 16 : 32);

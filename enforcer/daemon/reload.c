@@ -139,6 +139,7 @@ int enf_apply(struct enf_daemon *d, struct enf_running *running, const char *act
     note_changes(before, d->ruleset, old->config, running->config, changes);
     free(before);
     d->running = running;
+    enf_relays_free(d); /* theirs are judged anew */
     d->mode = mode;
     enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);
     new_hooks(d, running->config, changes);
@@ -161,6 +162,7 @@ void enf_adopt(struct enf_daemon *d, struct enf_running *running)
     if (d->hub && new_sinks(d, running->config, text, sizeof text) < 0)
         enf_log_line("events", "%s", text);
     d->running = running;
+    enf_relays_free(d); /* theirs are judged anew */
     if (!d->mode_by_hand)
         d->mode = running->config->mode;
     enf_quarantine_set_max(d->quarantine, running->config->quarantine.max_entries);

@@ -29,12 +29,12 @@ const size_t (*enf_tally_look(struct enf_daemon *d))[ENF_LEVEL_COUNT]
     size_t rows = d->running->config->groups_len + 1;
     uint64_t began_ms = enf_clock_steady_ms();
 
-    if (tally->running != d->running) {
+    if (tally->rows != rows) {
         enf_tally_free(tally);
         tally->counts = calloc(rows, sizeof *tally->counts);
         if (!tally->counts)
             return NULL;
-        tally->running = d->running;
+        tally->rows = rows;
     } else if (began_ms < tally->rest_until_ms) {
         return (const size_t(*)[ENF_LEVEL_COUNT])tally->counts;
     }

@@ -9,11 +9,10 @@
 #include <stdint.h>
 
 struct enf_daemon;
-struct enf_running;
 
 /* Zero value: nothing was counted. */
 struct enf_tally {
-    const struct enf_running *running; /* whose groups these are */
+    size_t rows;
     size_t (*counts)[ENF_LEVEL_COUNT]; /* one row for each group, and one for those in none */
     uint64_t rest_until_ms; /* a count takes at most a twentieth of the thread's time; steady clock */
 };

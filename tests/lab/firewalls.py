@@ -51,18 +51,21 @@ class Ufw:
     def reload(self):
         self("reload")
 
+    recover = reload  # after somebody flushed the ruleset
+
     def rules(self):
         text = self.node.run("iptables-save").stdout + self.node.run("ip6tables-save").stdout
         return [re.sub(r"\[\d+:\d+\]", "", line) for line in text.splitlines() if not line.startswith("#")]
 
 
 class Firewalld:
-    """With a system bus and configuration of its own."""
+    """With a system bus and configuration of its own. All interfaces are trusted: what is forwarded is accepted."""
 
     def __init__(self, node, folder):
         self.node, self.dir = node, pathlib.Path(folder)
         self.package = unpacked("firewalld", "usr/sbin/firewalld", "firewalld", "python3-firewall", "python3-nftables")
         (self.dir / "etc").mkdir(parents=True)
+        (self.dir / "etc/firewalld.conf").write_text("DefaultZone=trusted\n")
         (self.dir / "bus.conf").write_text(BUS % (self.dir / "bus"))
         self.env = ["env", f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.dir}/bus",
                     f"PYTHONPATH={self.package}/usr/lib/python3/dist-packages", "/usr/bin/python3"]
@@ -70,14 +73,17 @@ class Firewalld:
     def start(self):
         self.node.start("dbus-daemon", f"--config-file={self.dir}/bus.conf", "--nofork", "--nopidfile")
         wait_for("the bus", (self.dir / "bus").exists)
+        self.begin()
+
+    def begin(self):
         with open(self.dir / "log", "wb") as log:
-            proc = self.node.start(*self.env, self.package / "usr/sbin/firewalld", "--nofork", "--nopid", "--system-config",
-                                   self.dir / "etc", "--default-config", self.package / "usr/lib/firewalld", "--log-target",
-                                   "console", stdout=log, stderr=log)
+            self.proc = self.node.start(*self.env, self.package / "usr/sbin/firewalld", "--nofork", "--nopid",
+                                        "--system-config", self.dir / "etc", "--default-config",
+                                        self.package / "usr/lib/firewalld", "--log-target", "console", stdout=log, stderr=log)
 
         def runs():
-            if proc.poll() is not None:
-                raise LabError(f"firewalld ended with {proc.returncode}: {(self.dir / 'log').read_text()[-2000:]}")
+            if self.proc.poll() is not None:
+                raise LabError(f"firewalld ended with {self.proc.returncode}: {(self.dir / 'log').read_text()[-2000:]}")
             return self.command("--state", check=False).stdout.strip() == "running"
         wait_for("firewalld", runs, 10 * LIMIT)
 
@@ -86,6 +92,13 @@ class Firewalld:
 
     def reload(self):
         self.command("--reload")
+
+    def recover(self):
+        """Its reload deletes its own table first, and fails where that is gone: it takes a restart."""
+        assert "No such file or directory" in self.command("--reload", check=False).stderr
+        self.proc.terminate()
+        self.proc.wait(LIMIT)
+        self.begin()
 
     def rules(self):
         return self.node.run("nft", "-s", "list", "table", "inet", "firewalld").stdout.splitlines()

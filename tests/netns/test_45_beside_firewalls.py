@@ -16,7 +16,7 @@ def both(request, make_gate):
         mark = gate.daemon.mark()
         other.start()
     except LabError as e:
-        pytest.skip(f"it cannot run in a network namespace of this machine: {str(e).splitlines()[0]}")
+        pytest.skip(f"it cannot run in a network namespace here: {str(e).splitlines()[0]}")
     assert not gate.daemon.events("ruleset-tampered", since=mark), "its start touched our table"
     yield gate, other
     gate.close()
@@ -50,7 +50,7 @@ def test_reloads(both):
 
 
 def test_flush(both):
-    """`nft flush ruleset` takes both away: ours is back by itself, with the quarantine, theirs after their reload."""
+    """`nft flush ruleset` takes both away: ours is back by itself, with the quarantine, theirs after a reload or a restart."""
     gate, other = both
     ours, mark = set(gate.daemon.quarantined()), gate.daemon.mark()
     gate.lab.gw.run("nft", "flush", "ruleset")
@@ -58,7 +58,7 @@ def test_flush(both):
     enforced(gate)
     assert set(gate.daemon.quarantined()) >= ours
     mark = gate.daemon.mark()
-    other.reload()
+    other.recover()
     theirs = other.rules()
     assert len(theirs) > 50
     enforced(gate)
