@@ -370,4 +370,5 @@ void enf_reports_handle(struct enf_daemon *d)
         enf_report_free(report);
     }
     enf_hub_release(d->hub, enf_clock_steady_ms());
+    enf_sinks_kick(d); /* a receiver that had no room for them */
 }
