@@ -45,6 +45,7 @@ void enf_crew_show(struct enf_crew *crew, const struct enf_prefix *subscriber,
                    const struct enf_detector_settings *settings, enf_crew_show_fn fn, void *ctx);
 /* As enf_detector_top. */
 size_t enf_crew_top(struct enf_crew *crew, enum enf_top by, size_t limit, struct enf_detector_top *out);
+/* Each subscriber once, as enf_detector_walk: without its destinations. */
 void enf_crew_each(struct enf_crew *crew, int (*fn)(void *ctx, const struct enf_detector_top *subscriber),
                    void *ctx);
 /* Calls fn for each host whose sessions were answered, until it answers other than 0; returns that. The

@@ -59,7 +59,8 @@ int enf_detector_show(struct enf_detector *det, const struct enf_prefix *key,
     return 0;
 }
 
-static void summarise(const struct subscriber *subscriber, struct enf_detector_top *out)
+/* All but the destinations, for which another place in memory is read. */
+static void summarise_slot(const struct subscriber *subscriber, struct enf_detector_top *out)
 {
     *out = (struct enf_detector_top){
         .subscriber = subscriber->key,
@@ -69,6 +70,11 @@ static void summarise(const struct subscriber *subscriber, struct enf_detector_t
         .last_seen_ms = subscriber->last_ms,
         .convicted = subscriber->conviction != NULL,
     };
+}
+
+static void summarise(const struct subscriber *subscriber, struct enf_detector_top *out)
+{
+    summarise_slot(subscriber, out);
     /* Those of many connections are what the last one left there: a count would walk over them. */
     out->destinations = subscriber->many
                             ? subscriber->many->destinations.len
@@ -189,7 +195,7 @@ bool enf_detector_walk(const struct enf_detector *det, size_t *cursor, size_t ma
         struct enf_detector_top row;
         if (!subscriber)
             continue;
-        summarise(subscriber, &row);
+        summarise_slot(subscriber, &row);
         if (fn(ctx, &row) != 0)
             *cursor = det->table.used;
     }

@@ -191,7 +191,8 @@ bool enf_detector_rank(const struct enf_detector *det, size_t *cursor, size_t ma
                        struct enf_ranking *ranking);
 void enf_ranking_sort(struct enf_ranking *ranking);
 /* Calls fn for the subscribers in max_work places from *cursor on; 0 at first. False when all were seen or fn
- * answered other than 0. Those that come or go between two calls may be missed. */
+ * answered other than 0. Those that come or go between two calls may be missed. .destinations is 0: to count
+ * them takes longer than all the rest. */
 bool enf_detector_walk(const struct enf_detector *det, size_t *cursor, size_t max_work,
                        int (*fn)(void *ctx, const struct enf_detector_top *subscriber), void *ctx);
 
