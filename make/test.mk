@@ -1,6 +1,6 @@
 # Tests, lint, fuzzing: what CONTRIBUTING.md describes. SPDX-License-Identifier: GPL-2.0-or-later
 C_FILES = $(shell git ls-files 'enforcer/*.c' 'tools/*.c' 2>/dev/null)
-C_TEXT  = $(shell git ls-files 'enforcer/*.[ch]' 'include/*.h' 'tools/*.[ch]' 'tests/unit/*.[ch]' 'tests/fuzz/*.c' 'tests/bench/*.[ch]' 'tests/faults/*.[ch]' 2>/dev/null)
+C_TEXT  = $(shell git ls-files 'enforcer/*.[ch]' 'include/*.h' 'tools/*.[ch]' 'tests/unit/*.[ch]' 'tests/fuzz/*.c' 'tests/bench/*.[ch]' 'tests/faults/*.[ch]' 'tests/lab/*.c' 2>/dev/null)
 LINT_STAMP := $(BUILD)/lint
 
 # One file once: only what changed since it was clean is looked at again.

@@ -99,6 +99,7 @@ struct enf_daemon {
     struct enf_telemetry telemetry;
     struct enf_coverage coverage;
     struct enf_truth truth;
+    struct enf_nets nets[2]; /* IPv4, IPv6 */
     struct enf_cut cut;
     struct enf_daemon_metrics metrics;
     struct enf_hooks hooks;
@@ -144,12 +145,23 @@ void enf_log_line(const char *subsystem, const char *format, ...) __attribute__(
  * entry (ENF_QUARANTINE_EXTEND) is in force even where the disk refuses, and that is said. */
 int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
                     enum enf_quarantine_how how);
-/* Counters, score and meter of all subscribers in the prefix start anew. */
-void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefix);
-/* Ends all quarantine in the prefix; where there was any, its counters start anew. *out_released parts were
- * told through fn (may be NULL). */
-int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, const char *actor,
-                        const char *reason, enf_quarantine_fn fn, void *ctx, size_t *out_released);
+/* Counters, score and meter of all subscribers in the prefixes start anew. */
+void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefixes, size_t len);
+/* What is released, by whom and why; fn (may be NULL) gets the parts as they were. */
+struct enf_release {
+    const struct enf_prefix *prefixes;
+    size_t len; /* at least 1 */
+    const char *actor;
+    const char *reason;
+    enf_quarantine_fn fn;
+    void *ctx;
+};
+/* Ends all quarantine in the prefixes, as one change: 0 means that kernel and disk have it. Where there was
+ * any in a prefix, its counters start anew. More than ENF_RELEASE_AT_ONCE entries go by several changes:
+ * where one fails, *out_released, which is set in any case, says how many were released before. Errors as
+ * above. */
+int enf_enforce_release(struct enf_daemon *d, const struct enf_release *release, size_t *out_released);
+#define ENF_RELEASE_AT_ONCE 16384
 /* What ended by itself. */
 void enf_enforce_expire(struct enf_daemon *d);
 /* --- restore.c --- */

@@ -50,9 +50,9 @@ static int put_kernel(struct enf_daemon *d, const struct enf_changes *changes)
     if (err == 0)
         err = put_singles(d, changes, true);
     if (err == 0 && changes->nets4)
-        err = enf_nets_put(d, ENF_FAMILY_V4);
+        err = enf_nets_change(d, ENF_FAMILY_V4);
     if (err == 0 && changes->nets6)
-        err = enf_nets_put(d, ENF_FAMILY_V6);
+        err = enf_nets_change(d, ENF_FAMILY_V6);
     return err == 0 ? enf_garden_open(d) : err;
 }
 
@@ -168,16 +168,24 @@ static bool touches_relays(const struct enf_changes *changes)
     return false;
 }
 
-void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefix)
+/* The meter's element is keyed by the subscriber; a wide prefix holds more than can be named one by one. */
+static bool is_named(const struct enf_prefix *prefix)
 {
-    enf_crew_forget(&d->crew, prefix);
-    /* The meter's element is keyed by the subscriber; a wide prefix holds more than can be named one by one.
-     */
-    struct enf_prefix subscriber = *prefix;
-    if (enf_prefix_is_host(prefix) || prefix->addr.family == ENF_FAMILY_V6)
-        enf_kernel_meter_reset(d->kernel, &subscriber);
-    else
+    return enf_prefix_is_host(prefix) || prefix->addr.family == ENF_FAMILY_V6;
+}
+
+void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefixes, size_t len)
+{
+    bool wide = false;
+
+    for (size_t i = 0; i < len; i++) {
+        enf_crew_forget(&d->crew, &prefixes[i]);
+        wide |= !is_named(&prefixes[i]);
+    }
+    if (wide)
         enf_kernel_meters_flush(d->kernel);
+    else if (len > 0)
+        enf_kernel_meters_reset(d->kernel, prefixes, len);
 }
 
 /* What a person asked for is refused where the disk cannot keep it; what protects others, or ends by itself,
@@ -268,37 +276,100 @@ int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, 
     return err;
 }
 
-int enf_enforce_release(struct enf_daemon *d, const struct enf_prefix *prefix, const char *actor,
-                        const char *reason, enf_quarantine_fn fn, void *ctx, size_t *out_released)
+/* From the table: up to ENF_RELEASE_AT_ONCE entries of the prefixes from *at on, which moves to the first
+ * that is not done. released has room for a number of each. */
+static int release_from_table(struct enf_daemon *d, const struct enf_release *r, struct enf_changes *changes,
+                              size_t *at, size_t *released)
+{
+    size_t room = ENF_RELEASE_AT_ONCE;
+    int err = 0;
+
+    for (size_t i = *at; err == 0 && i < r->len; i++) {
+        bool more = false;
+        err = enf_quarantine_release_some(d->quarantine, &r->prefixes[i], room, &changes->sink, &released[i],
+                                          &more);
+        room -= released[i] < room ? released[i] : room;
+        *at = i;
+        if (more)
+            return 0;
+    }
+    *at = r->len;
+    return err;
+}
+
+/* The prefixes from first on that something was released of. */
+static void after_release(struct enf_daemon *d, const struct enf_release *r,
+                          const struct enf_changes *changes, size_t first, const size_t *released)
+{
+    for (size_t i = first; i < r->len; i++) {
+        if (released[i] > 0)
+            enf_unsaved_release(d, &r->prefixes[i]);
+    }
+    /* Runs of them: nearly always all. */
+    for (size_t i = first, end; i < r->len; i = end + 1) {
+        for (end = i; end < r->len && released[end] > 0; end++)
+            ;
+        enf_enforce_forget(d, &r->prefixes[i], end - i);
+    }
+    for (size_t i = 0; r->fn && i < changes->told_len; i++) {
+        if (changes->told[i].change == ENF_QUARANTINE_RELEASED)
+            r->fn(r->ctx, &changes->told[i].entry);
+    }
+}
+
+/* One change. *at: where it begins, then where the next one does. */
+static int release_some(struct enf_daemon *d, const struct enf_release *r, size_t *at, size_t *out_released)
 {
     struct enf_changes changes;
-    size_t released = 0;
+    size_t first = *at, *released = calloc(r->len, sizeof *released);
 
+    if (!released)
+        return -ENOMEM;
     enf_changes_init(&changes);
-    int err = enf_quarantine_release(d->quarantine, prefix, &changes.sink, &released);
+    int err = release_from_table(d, r, &changes, at, released);
+    enf_changes_seal(&changes);
+    if (err == 0 && changes.told_len + changes.rows_len > 0)
+        err = carry_out(d, &changes, DISK_REQUIRED, r->actor, r->reason);
+    else if (err == 0)
+        err = changes.err;
+    if (err < 0 && (changes.err < 0 || changes.rows_len > 0))
+        fall_back(d, &changes);
     if (err == 0) {
-        enf_changes_seal(&changes);
-        err = carry_out(d, &changes, DISK_REQUIRED, actor, reason);
-        if (err < 0)
-            fall_back(d, &changes);
+        after_release(d, r, &changes, first, released);
+        for (size_t i = first; i < r->len; i++)
+            *out_released += released[i];
     }
-    if (err == 0) {
-        enf_unsaved_release(d, prefix);
-        if (released > 0)
-            enf_enforce_forget(d, prefix);
-        for (size_t i = 0; fn && i < changes.told_len; i++) {
-            if (changes.told[i].change == ENF_QUARANTINE_RELEASED)
-                fn(ctx, &changes.told[i].entry);
-        }
-        *out_released = released;
-    }
+    free(released);
     enf_changes_clear(&changes);
+    return err;
+}
+
+int enf_enforce_release(struct enf_daemon *d, const struct enf_release *release, size_t *out_released)
+{
+    size_t at = 0;
+    int err = 0;
+
+    *out_released = 0;
+    while (err == 0 && at < release->len)
+        err = release_some(d, release, &at, out_released);
     arm_expiry(d);
     return err;
 }
 
 #define EXPIRE_AT_ONCE  1000
 #define EXPIRY_AHEAD_MS 5000
+
+static void forget_told(struct enf_daemon *d, const struct enf_changes *changes)
+{
+    struct enf_prefix subscribers[256];
+
+    for (size_t i = 0; i < changes->told_len;) {
+        size_t n = 0;
+        for (; n < sizeof subscribers / sizeof *subscribers && i < changes->told_len; i++)
+            subscribers[n++] = changes->told[i].entry.subscriber;
+        enf_enforce_forget(d, subscribers, n);
+    }
+}
 
 void enf_enforce_expire(struct enf_daemon *d)
 {
@@ -311,8 +382,7 @@ void enf_enforce_expire(struct enf_daemon *d)
         int err = carry_out(d, &changes, DISK_WANTED, NULL, NULL);
         if (err < 0)
             enf_log_line("quarantine", "expired entries could not be written: %s", strerror(-err));
-        for (size_t i = 0; i < changes.told_len; i++)
-            enf_enforce_forget(d, &changes.told[i].entry.subscriber);
+        forget_told(d, &changes);
     }
     enf_changes_clear(&changes);
     arm_expiry(d);

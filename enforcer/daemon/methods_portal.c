@@ -212,8 +212,11 @@ METHOD(enf_method_portal_release)
     if (err == 0 && (!p.is || p.not_by_self))
         err = refuse(&p, error);
     if (err == 0) {
-        err = enf_enforce_release(d, &p.subscriber, ACTOR, "the subscriber released itself in the portal",
-                                  NULL, NULL, &released);
+        const struct enf_release release = {.prefixes = &p.subscriber,
+                                            .len = 1,
+                                            .actor = ACTOR,
+                                            .reason = "the subscriber released itself in the portal"};
+        err = enf_enforce_release(d, &release, &released);
         if (err < 0)
             enf_enforce_failed(d, err, error);
     }

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIDEST_V4  16 /* a shorter prefix needs force */
-#define WIDEST_V6  32
-#define PAGE_LIMIT 5000
+#define WIDEST_V4       16 /* a shorter prefix needs force */
+#define WIDEST_V6       32
+#define PAGE_LIMIT      5000
+#define RELEASED_LISTED 10000 /* entries of an answer */
 
 int enf_done(json_t *object, json_t **result, struct enf_control_error *error)
 {
@@ -217,12 +218,26 @@ struct release_list {
     json_t *list;
 };
 
+/* The answer has a limit, and what is released may be all that there is. */
 static int add_released(void *ctx, const struct enf_quarantine *entry)
 {
     struct release_list *r = ctx;
 
-    json_array_append_new(r->list, enf_entry_json(r->d, entry));
+    if (json_array_size(r->list) < RELEASED_LISTED)
+        json_array_append_new(r->list, enf_entry_json(r->d, entry));
     return 0;
+}
+
+static int release_failed(struct enf_daemon *d, int err, size_t released, struct enf_control_error *error)
+{
+    enf_enforce_failed(d, err, error);
+    if (released > 0) {
+        char why[ENF_CONTROL_MESSAGE_LEN];
+        enf_text_copy(why, sizeof why, error->message);
+        enf_control_fail(error, error->code, "%zu were released, then: %.400s", released, why);
+        enf_control_error_put(error, "released", json_integer((json_int_t)released));
+    }
+    return err;
 }
 
 METHOD(enf_method_quarantine_release)
@@ -230,39 +245,36 @@ METHOD(enf_method_quarantine_release)
     static const char *const known[] = {"addresses", "reason", NULL};
     struct enf_daemon *d = ctx;
     struct enf_prefix *prefixes = NULL;
-    const char *reason = "";
-    size_t len = 0, all = 0;
+    struct enf_release release = {.actor = caller->actor, .reason = ""};
+    size_t all = 0;
 
     if (enf_params_known(params, known, error) < 0 ||
-        enf_params_text(params, "reason", ENF_PARAM_OPTIONAL, ENF_REASON_LEN - 1, &reason, error) < 0 ||
-        enf_params_prefixes(params, "addresses", ENF_PARAM_REQUIRED, &prefixes, &len, error) < 0)
+        enf_params_text(params, "reason", ENF_PARAM_OPTIONAL, ENF_REASON_LEN - 1, &release.reason, error) <
+            0 ||
+        enf_params_prefixes(params, "addresses", ENF_PARAM_REQUIRED, &prefixes, &release.len, error) < 0)
         return -EINVAL;
     struct release_list released = {.d = d, .list = json_array()};
-    int err = 0;
-    if (!released.list) {
-        enf_control_fail(error, ENF_CONTROL_INTERNAL, "out of memory");
-        err = -ENOMEM;
-    }
-    for (size_t i = 0; err == 0 && i < len; i++) {
-        struct enf_prefix prefix = enf_as_subscriber(d, &prefixes[i]);
-        size_t count = 0;
-        err = enf_enforce_release(d, &prefix, caller->actor, reason, add_released, &released, &count);
-        if (err < 0)
-            enf_enforce_failed(d, err, error);
-        all += count;
-    }
+    for (size_t i = 0; i < release.len; i++)
+        prefixes[i] = enf_as_subscriber(d, &prefixes[i]);
+    release.prefixes = prefixes;
+    release.fn = add_released;
+    release.ctx = &released;
+    int err = released.list ? enf_enforce_release(d, &release, &all) : -ENOMEM;
+    if (err < 0)
+        release_failed(d, err, all, error);
     if (err == 0 && all == 0) {
         char text[ENF_PREFIX_STR_LEN];
         err = enf_control_fail(error, ENF_CONTROL_NOT_FOUND, "%s%s: not in quarantine",
                                enf_prefix_str(&prefixes[0], text, sizeof text),
-                               len > 1 ? " and the others" : "");
+                               release.len > 1 ? " and the others" : "");
     }
     free(prefixes);
     if (err < 0) {
         json_decref(released.list);
         return err;
     }
-    return enf_done(json_pack("{s:o}", "released", released.list), result, error);
+    return enf_done(json_pack("{s:o, s:I}", "released", released.list, "total", (json_int_t)all), result,
+                    error);
 }
 
 /* --- list --- */
@@ -316,15 +328,16 @@ static int reassign(struct enf_daemon *d, const struct enf_prefix *subscriber, c
                                      .time_ms = enf_clock_wall_ms(),
                                      .actor = actor,
                                      .reason = "a new customer"};
+    const struct enf_release release = {
+        .prefixes = subscriber, .len = 1, .actor = actor, .reason = "the address has a new customer"};
     size_t released = 0;
-    int err =
-        enf_enforce_release(d, subscriber, actor, "the address has a new customer", NULL, NULL, &released);
+    int err = enf_enforce_release(d, &release, &released);
 
     if (err < 0)
         return err;
     if (enf_store_history_add(d->store, "reassigned", &line) < 0)
         return -EIO;
-    enf_enforce_forget(d, subscriber);
+    enf_enforce_forget(d, subscriber, 1);
     enf_history_forget(d->history, subscriber);
     enf_quarantine_release(d->would, subscriber, NULL, &released);
     struct enf_event event = {

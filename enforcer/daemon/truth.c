@@ -153,6 +153,8 @@ void enf_truth_free(struct enf_daemon *d)
     enf_notify_close(&d->truth.notify);
     enf_witness_close(&d->truth.gap.witness);
     enf_shape_free(&d->truth.wanted);
+    enf_nets_forget(&d->nets[0]);
+    enf_nets_forget(&d->nets[1]);
 }
 
 /* --- what is wanted --- */

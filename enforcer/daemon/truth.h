@@ -11,6 +11,7 @@
 #include "enforcer/kernel/shape.h"
 #include "enforcer/kernel/witness.h"
 #include "enforcer/policy/fight.h"
+#include "enforcer/policy/quarantine.h"
 
 #include <stdbool.h>
 #include <uv.h>
@@ -160,8 +161,17 @@ uint64_t enf_left_ms(uint64_t until_ms, uint64_t now_ms);
 bool enf_same_end(uint64_t a, uint64_t b);
 
 /* --- nets.c --- */
-/* The prefixes in quarantine of one family into the kernel. */
+/* What the kernel was given last, of one family. */
+struct enf_nets {
+    bool known;
+    struct enf_quarantine_ranges given[ENF_KERNEL_TIER_COUNT];
+};
+/* The prefixes in quarantine of one family into the kernel, whatever it has. */
 int enf_nets_put(struct enf_daemon *d, enum enf_family family);
+/* The same, where nobody else touched them since: only what differs from what was given last, if that is
+ * known; else, and where that fails, all. */
+int enf_nets_change(struct enf_daemon *d, enum enf_family family);
+void enf_nets_forget(struct enf_nets *nets);
 /* Compares, and puts them where they differ. Adds to *desired and *wrong. */
 int enf_nets_check(struct enf_daemon *d, enum enf_family family, size_t *desired, size_t *wrong);
 

@@ -14,11 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ELEMENT_ROOM     256                        /* bytes of one element in a message, more than enough */
-#define MESSAGE_ELEMENTS 100                        /* an element list is one attribute: 64 KiB at most */
-#define FILL_ROOM        48                         /* bytes of a bare element: 28 of IPv4, 40 of IPv6 */
-#define FILL_ELEMENTS    1000                       /* of them in a message: 64 KiB are 1638 */
-#define TIMEOUT_MAX      (UINT64_MAX / 1000000 - 1) /* ms */
+#define ENF_ELEMENT_ROOM     256  /* bytes of one element in a message, more than enough */
+#define ENF_MESSAGE_ELEMENTS 100  /* an element list is one attribute: 64 KiB at most */
+#define FILL_ROOM            48   /* bytes of a bare element: 28 of IPv4, 40 of IPv6 */
+#define FILL_ELEMENTS        1000 /* of them in a message: 64 KiB are 1638 */
+#define METER_TRIES          3
+#define TIMEOUT_MAX          (UINT64_MAX / 1000000 - 1) /* ms */
 
 int enf_kernel_open(struct enf_kernel **out)
 {
@@ -56,26 +57,17 @@ int enf_kernel_table_present(struct enf_kernel *kernel)
     return err == 0 ? -ENOENT : err < 0 ? err : 0;
 }
 
-/* A list of elements of one set, sent as one or more messages. */
-struct elements {
-    struct enf_batch *batch;
-    uint16_t type; /* NFT_MSG_NEWSETELEM or NFT_MSG_DELSETELEM */
-    const char *set_name;
-    struct nftnl_set *set;
-    size_t len;
-};
-
-static void elements_begin(struct elements *e, struct enf_batch *batch, uint16_t type, const char *set_name)
+void enf_elements_begin(struct enf_elements *e, struct enf_batch *batch, uint16_t type, const char *set_name)
 {
-    *e = (struct elements){.batch = batch, .type = type, .set_name = set_name};
+    *e = (struct enf_elements){.batch = batch, .type = type, .set_name = set_name};
 }
 
-static void elements_flush(struct elements *e)
+void enf_elements_flush(struct enf_elements *e)
 {
     if (e->set && e->batch->err == 0) {
         uint16_t flags = e->type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0;
         struct nlmsghdr *h =
-            enf_batch_message(e->batch, e->type, NFPROTO_INET, flags, ELEMENT_ROOM * (e->len + 1));
+            enf_batch_message(e->batch, e->type, NFPROTO_INET, flags, ENF_ELEMENT_ROOM * (e->len + 1));
         if (h) {
             nftnl_set_elems_nlmsg_build_payload(h, e->set);
             enf_batch_message_end(e->batch);
@@ -93,8 +85,8 @@ static uint64_t kernel_timeout(uint64_t timeout_ms)
     return timeout_ms == 0 ? 1 : timeout_ms > TIMEOUT_MAX ? TIMEOUT_MAX : timeout_ms;
 }
 
-static void elements_add(struct elements *e, const void *key, uint32_t key_len, uint64_t timeout_ms,
-                         uint32_t flags)
+void enf_elements_add(struct enf_elements *e, const void *key, uint32_t key_len, uint64_t timeout_ms,
+                      uint32_t flags)
 {
     if (!e->set) {
         e->set = nftnl_set_alloc();
@@ -114,8 +106,8 @@ static void elements_add(struct elements *e, const void *key, uint32_t key_len, 
     if (flags)
         nftnl_set_elem_set_u32(elem, NFTNL_SET_ELEM_FLAGS, flags);
     nftnl_set_elem_add(e->set, elem);
-    if (++e->len == MESSAGE_ELEMENTS)
-        elements_flush(e);
+    if (++e->len == ENF_MESSAGE_ELEMENTS)
+        enf_elements_flush(e);
 }
 
 /* By tier and subscriber; of one subscriber the last of the list first. */
@@ -163,15 +155,15 @@ static void add_singles(struct enf_batch *batch, enum enf_kernel_tier tier, enum
                         uint16_t type, const struct enf_kernel_single *const *singles, size_t len,
                         bool only_kept)
 {
-    struct elements e;
+    struct enf_elements e;
 
-    elements_begin(&e, batch, type, singles_name(tier, family));
+    enf_elements_begin(&e, batch, type, singles_name(tier, family));
     for (size_t i = 0; i < len; i++) {
         const struct enf_addr *addr = &singles[i]->subscriber.addr;
         if (singles[i]->tier == tier && addr->family == family && !(only_kept && singles[i]->remove))
-            elements_add(&e, addr->bytes, enf_addr_len(addr), singles[i]->timeout_ms, 0);
+            enf_elements_add(&e, addr->bytes, enf_addr_len(addr), singles[i]->timeout_ms, 0);
     }
-    elements_flush(&e);
+    enf_elements_flush(&e);
 }
 
 int enf_kernel_singles(struct enf_kernel *kernel, const struct enf_kernel_single *singles, size_t len)
@@ -248,9 +240,9 @@ int enf_kernel_singles_fill(struct enf_kernel *kernel, const struct enf_kernel_s
     return enf_batch_commit(&batch);
 }
 
-static void flush_set(struct enf_batch *batch, const char *name)
+void enf_elements_flush_set(struct enf_batch *batch, const char *name)
 {
-    struct nlmsghdr *h = enf_batch_message(batch, NFT_MSG_DELSETELEM, NFPROTO_INET, 0, ELEMENT_ROOM);
+    struct nlmsghdr *h = enf_batch_message(batch, NFT_MSG_DELSETELEM, NFPROTO_INET, 0, ENF_ELEMENT_ROOM);
 
     if (!h)
         return;
@@ -259,97 +251,20 @@ static void flush_set(struct enf_batch *batch, const char *name)
     enf_batch_message_end(batch);
 }
 
-/* An interval is two elements: its first address, and an end mark behind its last one (none at the very end).
- */
-static void add_nets(struct enf_batch *batch, const char *name, const struct enf_kernel_net *nets, size_t len,
-                     bool timeouts)
-{
-    struct elements e;
-
-    elements_begin(&e, batch, NFT_MSG_NEWSETELEM, name);
-    for (size_t i = 0; i < len; i++) {
-        struct enf_addr behind = nets[i].range.last;
-        uint64_t timeout_ms = timeouts ? nets[i].timeout_ms : ENF_FOREVER;
-        uint32_t key_len = enf_addr_len(&behind);
-        /* Never half an interval in a message: an end mark without its start would be another interval. */
-        if (e.len + 2 > MESSAGE_ELEMENTS)
-            elements_flush(&e);
-        elements_add(&e, nets[i].range.first.bytes, key_len, timeout_ms, 0);
-        if (enf_addr_increment(&behind))
-            elements_add(&e, behind.bytes, key_len, ENF_FOREVER, NFT_SET_ELEM_INTERVAL_END);
-    }
-    elements_flush(&e);
-}
-
-static int replace_nets(struct enf_kernel *kernel, const char *name, const struct enf_kernel_net *nets,
-                        size_t len, bool timeouts)
-{
-    struct enf_batch batch;
-
-    enf_batch_begin(&batch, &kernel->nl);
-    flush_set(&batch, name);
-    add_nets(&batch, name, nets, len, timeouts);
-    return enf_batch_commit(&batch);
-}
-
-/* One set a tier, in one transaction. nets NULL: empties them. */
-static int replace_tiers(struct enf_kernel *kernel, const char *const names[ENF_KERNEL_TIER_COUNT],
-                         const struct enf_kernel_nets *nets)
-{
-    struct enf_batch batch;
-
-    enf_batch_begin(&batch, &kernel->nl);
-    for (size_t i = 0; i < ENF_KERNEL_TIER_COUNT; i++) {
-        flush_set(&batch, names[i]);
-        if (nets)
-            add_nets(&batch, names[i], nets[i].items, nets[i].len, true);
-    }
-    return enf_batch_commit(&batch);
-}
-
-/* In three transactions, because kernels 6.1 and 6.12 miss elements of an interval set while it is filled
- * anew (docs/decisions/0017): what shall be in force goes into second sets that the rules ask as well, then
- * into the first, then out of the second. An address that stays, be it in another tier, is at each moment in
- * one that rests. */
-int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
-                            const struct enf_kernel_nets nets[ENF_KERNEL_TIER_COUNT])
-{
-    static const char *const moving[2][ENF_KERNEL_TIER_COUNT] = {
-        {"quarantine_moving4", "throttle_moving4", "full_moving4"},
-        {"quarantine_moving6", "throttle_moving6", "full_moving6"}};
-    const char *const *second = moving[family == ENF_FAMILY_V6];
-    const char *first[ENF_KERNEL_TIER_COUNT];
-
-    for (unsigned i = 0; i < ENF_KERNEL_TIER_COUNT; i++)
-        first[i] = enf_kernel_set_name(enf_kernel_tier_nets(i, family));
-    int err = replace_tiers(kernel, second, nets);
-    if (err < 0)
-        return err;
-    err = replace_tiers(kernel, first, nets);
-    int tidied = replace_tiers(kernel, second, NULL);
-    return err < 0 ? err : tidied;
-}
-
-int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family,
-                              const struct enf_kernel_net *nets, size_t len)
-{
-    return replace_nets(kernel, family == ENF_FAMILY_V4 ? "relays4" : "relays6", nets, len, false);
-}
-
 int enf_kernel_governed_replace(struct enf_kernel *kernel, const char *const *names, size_t len)
 {
     struct enf_batch batch;
-    struct elements e;
+    struct enf_elements e;
 
     enf_batch_begin(&batch, &kernel->nl);
-    flush_set(&batch, "governed_if");
-    elements_begin(&e, &batch, NFT_MSG_NEWSETELEM, "governed_if");
+    enf_elements_flush_set(&batch, "governed_if");
+    enf_elements_begin(&e, &batch, NFT_MSG_NEWSETELEM, "governed_if");
     for (size_t i = 0; i < len; i++) {
         char key[16] = {0};
         memcpy(key, names[i], strnlen(names[i], sizeof key - 1));
-        elements_add(&e, key, sizeof key, ENF_FOREVER, 0);
+        enf_elements_add(&e, key, sizeof key, ENF_FOREVER, 0);
     }
-    elements_flush(&e);
+    enf_elements_flush(&e);
     return enf_batch_commit(&batch);
 }
 
@@ -361,21 +276,77 @@ int enf_kernel_meters_flush(struct enf_kernel *kernel)
 
     enf_batch_begin(&batch, &kernel->nl);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        flush_set(&batch, names[i]);
+        enf_elements_flush_set(&batch, names[i]);
     return enf_batch_commit(&batch);
 }
 
-int enf_kernel_meter_reset(struct enf_kernel *kernel, const struct enf_prefix *subscriber)
+static const char *meter_name(enum enf_family family)
 {
+    return family == ENF_FAMILY_V4 ? "meter4" : "meter6";
+}
+
+static int addr_order(const void *a, const void *b)
+{
+    return enf_addr_cmp(*(const struct enf_addr *const *)a, *(const struct enf_addr *const *)b);
+}
+
+/* Those that have an element, each once, to there. How many, or -errno. */
+static ssize_t metered(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len,
+                       const struct enf_addr **there)
+{
+    size_t count = 0, kept = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        const struct enf_addr *addr = &subscribers[i].addr;
+        uint64_t left_ms = 0;
+        int err = enf_element_left(kernel, meter_name(addr->family), addr, &left_ms);
+        if (err < 0 && err != -ENOENT)
+            return err;
+        if (err == 0)
+            there[count++] = addr;
+    }
+    if (count > 1)
+        qsort(there, count, sizeof(const struct enf_addr *), addr_order);
+    for (size_t i = 0; i < count; i++) { /* to remove one twice is an error to the kernel */
+        if (kept == 0 || !enf_addr_equal(there[kept - 1], there[i]))
+            there[kept++] = there[i];
+    }
+    return (ssize_t)kept;
+}
+
+static int remove_metered(struct enf_kernel *kernel, const struct enf_addr *const *there, size_t len)
+{
+    static const enum enf_family families[] = {ENF_FAMILY_V4, ENF_FAMILY_V6};
     struct enf_batch batch;
-    struct elements e;
-    bool v4 = subscriber->addr.family == ENF_FAMILY_V4;
+    struct enf_elements e;
 
     enf_batch_begin(&batch, &kernel->nl);
-    elements_begin(&e, &batch, NFT_MSG_DELSETELEM, v4 ? "meter4" : "meter6");
-    elements_add(&e, subscriber->addr.bytes, enf_addr_len(&subscriber->addr), 0, 0);
-    elements_flush(&e);
-    int err = enf_batch_commit(&batch);
-    /* The element is missing, or the table is. */
-    return err == -ENOENT ? enf_kernel_table_present(kernel) : err;
+    for (unsigned f = 0; f < 2; f++) {
+        enf_elements_begin(&e, &batch, NFT_MSG_DELSETELEM, meter_name(families[f]));
+        for (size_t i = 0; i < len; i++) {
+            if (there[i]->family == families[f])
+                enf_elements_add(&e, there[i]->bytes, enf_addr_len(there[i]), 0, 0);
+        }
+        enf_elements_flush(&e);
+    }
+    return enf_batch_commit(&batch);
+}
+
+int enf_kernel_meters_reset(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len)
+{
+    const struct enf_addr **there = calloc(len ? len : 1, sizeof(const struct enf_addr *));
+    int err = there ? -ENOENT : -ENOMEM;
+
+    /* One that ends between question and answer lets the transaction fail. */
+    for (int i = 0; err == -ENOENT && i < METER_TRIES; i++) {
+        ssize_t count = metered(kernel, subscribers, len, there);
+        if (count == 0)
+            err = enf_kernel_table_present(kernel);
+        else
+            err = count < 0 ? (int)count : remove_metered(kernel, there, (size_t)count);
+        if (count == 0)
+            break;
+    }
+    free(there);
+    return err;
 }

@@ -417,21 +417,20 @@ static int on_answer(const struct nlmsghdr *h, void *data)
     return result < 0 ? MNL_CB_ERROR : MNL_CB_STOP;
 }
 
-/* get element inet enforcer quarantine4 { ADDRESS } */
-static int ask(struct enf_kernel *kernel, enum enf_kernel_tier tier, const struct enf_addr *addr,
-               uint64_t *left_ms)
+/* get element inet enforcer NAME { ADDRESS } */
+int enf_element_left(struct enf_kernel *kernel, const char *set_name, const struct enf_addr *key,
+                     uint64_t *left_ms)
 {
     char buf[512] = {0};
     struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETSETELEM, NFPROTO_INET, 0, 0);
-    enum enf_kernel_set set = enf_kernel_tier_singles(tier, addr->family);
 
     mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, ENF_TABLE);
-    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set_names[set]);
+    mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set_name);
     struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
     struct nlattr *elem = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
-    struct nlattr *key = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
-    mnl_attr_put(h, NFTA_DATA_VALUE, enf_addr_len(addr), addr->bytes);
-    mnl_attr_nest_end(h, key);
+    struct nlattr *value = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
+    mnl_attr_put(h, NFTA_DATA_VALUE, enf_addr_len(key), key->bytes);
+    mnl_attr_nest_end(h, value);
     mnl_attr_nest_end(h, elem);
     mnl_attr_nest_end(h, list);
     *left_ms = 0;
@@ -444,7 +443,8 @@ int enf_kernel_singles_left(struct enf_kernel *kernel, enum enf_kernel_tier tier
     bool present = false; /* the table: asked once, when an element is missing */
 
     for (size_t i = 0; i < len; i++) {
-        int err = ask(kernel, tier, &subscribers[i].addr, &left_ms[i]);
+        enum enf_kernel_set set = enf_kernel_tier_singles(tier, subscribers[i].addr.family);
+        int err = enf_element_left(kernel, set_names[set], &subscribers[i].addr, &left_ms[i]);
         if (err == -ENOENT && !present) {
             err = enf_kernel_table_present(kernel);
             present = err == 0;

@@ -87,8 +87,9 @@ static void split(struct enf_quarantine_table *table, uint32_t id, const struct 
 /* --- release -----------------------------------------------------------------------------------------------
  */
 
+/* Up to limit entries; *more: there are others. */
 static size_t release_inside(struct enf_quarantine_table *table, bool net, const struct enf_prefix *prefix,
-                             struct enf_quarantine_sink *sink)
+                             size_t limit, struct enf_quarantine_sink *sink, bool *more)
 {
     struct enf_quarantine gone;
     size_t count = 0;
@@ -97,6 +98,10 @@ static size_t release_inside(struct enf_quarantine_table *table, bool net, const
     while ((id = enf_quarantine_lower(table, net, prefix, 0)) != 0) {
         if (!enf_prefix_covers(prefix, &enf_quarantine_node(table, id)->prefix))
             break;
+        if (count == limit) {
+            *more = true;
+            break;
+        }
         drop(table, id, sink, &gone);
         enf_quarantine_tell(sink, ENF_QUARANTINE_RELEASED, &gone, &gone);
         count++;
@@ -104,11 +109,13 @@ static size_t release_inside(struct enf_quarantine_table *table, bool net, const
     return count;
 }
 
-int enf_quarantine_release(struct enf_quarantine_table *table, const struct enf_prefix *prefix,
-                           struct enf_quarantine_sink *sink, size_t *out_released)
+int enf_quarantine_release_some(struct enf_quarantine_table *table, const struct enf_prefix *prefix,
+                                size_t limit, struct enf_quarantine_sink *sink, size_t *out_released,
+                                bool *out_more)
 {
     struct covering covering = {.table = table, .to_len = prefix->len};
-    size_t released;
+    size_t inside;
+    bool more = false;
     int err;
 
     if (!enf_prefix_is_valid(prefix))
@@ -126,11 +133,19 @@ int enf_quarantine_release(struct enf_quarantine_table *table, const struct enf_
 
     for (size_t i = 0; i < covering.len; i++)
         split(table, covering.ids[i], prefix, sink);
-    released = covering.len;
-    released += release_inside(table, false, prefix, sink);
-    released += release_inside(table, true, prefix, sink);
-    *out_released = released;
+    inside = release_inside(table, false, prefix, limit, sink, &more);
+    inside += release_inside(table, true, prefix, limit - inside, sink, &more);
+    *out_released = covering.len + inside;
+    *out_more = more;
     return 0;
+}
+
+int enf_quarantine_release(struct enf_quarantine_table *table, const struct enf_prefix *prefix,
+                           struct enf_quarantine_sink *sink, size_t *out_released)
+{
+    bool more = false;
+
+    return enf_quarantine_release_some(table, prefix, SIZE_MAX, sink, out_released, &more);
 }
 
 /* --- expiry ------------------------------------------------------------------------------------------------

@@ -7,11 +7,10 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 
-from lab import ROOT
+from lab import BUILD, ROOT
 from node import LabError
 
 ETH = {4: 0x0800, 6: 0x86DD}
@@ -289,7 +288,7 @@ class Wire:
 
 
 class Pacer:
-    """A process that sends frames at a steady rate, in turn, until it is stopped. sent() counts. anew: as pacer.py says."""
+    """A process that sends frames at a steady rate, in turn, until it is stopped. sent() counts. anew: as pacer.c says."""
 
     def __init__(self, node, packets, rate=1000, iface=None, anew=False):
         lab = node.lab
@@ -302,9 +301,18 @@ class Pacer:
                 f.write(struct.pack("!H", len(frame)) + frame)
         sender.close()
         with open(self._out, "wb") as out:
-            self.proc = node.start(sys.executable, ROOT / "tests/lab/pacer.py", iface or node.iface, rate, frames,
-                                   *(["anew"] if anew else []), stdout=out, stderr=subprocess.STDOUT)
+            self.proc = node.start(self._program(), iface or node.iface, rate, frames, *(["anew"] if anew else []),
+                                   stdout=out, stderr=subprocess.STDOUT)
         wait_for("the paced sender's first packets", self.sent)
+
+    @staticmethod
+    def _program():
+        """Built with the unit tests; else now."""
+        program = BUILD / "lab/pacer"
+        if not program.exists():
+            subprocess.run(["make", "-s", "-C", ROOT, f"BUILD={os.path.relpath(BUILD, ROOT)}", os.path.relpath(program, ROOT)],
+                           check=True)
+        return program
 
     def sent(self):
         text = self._out.read_text("ascii", "replace")

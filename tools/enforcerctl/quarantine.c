@@ -97,6 +97,8 @@ int ctl_release(const struct ctl *ctl)
         print_clean(stdout, text_at(entry, "level"));
         printf(" since %s)\n", time_near_at(ctl, entry, "since", since));
     }
+    if (number_at(result, "total") > (long long)json_array_size(list))
+        printf("and %lld more\n", number_at(result, "total") - (long long)json_array_size(list));
     json_decref(result);
     return rc;
 }

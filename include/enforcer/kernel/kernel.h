@@ -65,6 +65,12 @@ struct enf_kernel_nets {
  * in one of them at each moment (by way of quarantine_moving4 and the like). */
 int enf_kernel_nets_replace(struct enf_kernel *kernel, enum enf_family family,
                             const struct enf_kernel_nets nets[ENF_KERNEL_TIER_COUNT]);
+/* The same for a difference: what is there and shall not be, and what shall be and is not, each as above. A
+ * range with another end is both. -ENOENT where one of removed is not there, other -errno of the kernel: then
+ * the sets are as before, or hold what they should; what is right is put by enf_kernel_nets_replace. */
+int enf_kernel_nets_change(struct enf_kernel *kernel, enum enf_family family,
+                           const struct enf_kernel_nets removed[ENF_KERNEL_TIER_COUNT],
+                           const struct enf_kernel_nets added[ENF_KERNEL_TIER_COUNT]);
 /* Replaces relays4 or relays6. */
 int enf_kernel_relays_replace(struct enf_kernel *kernel, enum enf_family family,
                               const struct enf_kernel_net *nets, size_t len);
@@ -75,8 +81,10 @@ int enf_kernel_governed_same(struct enf_kernel *kernel, const char *const *names
 
 /* Empties the meters and caps of all subscribers, of both families. */
 int enf_kernel_meters_flush(struct enf_kernel *kernel);
-/* Removes the meter's element of one subscriber; absent ones are fine. */
-int enf_kernel_meter_reset(struct enf_kernel *kernel, const struct enf_prefix *subscriber);
+/* Removes the meter's elements of subscribers; absent ones are fine. A transaction that fails costs the
+ * kernel a grace period of RCU (some 10 ms), so it is asked first which are there. 0 or -errno; some may be
+ * removed then. */
+int enf_kernel_meters_reset(struct enf_kernel *kernel, const struct enf_prefix *subscribers, size_t len);
 
 enum enf_kernel_set {
     ENF_KERNEL_QUARANTINE4,

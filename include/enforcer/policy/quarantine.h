@@ -94,6 +94,11 @@ int enf_quarantine_add(struct enf_quarantine_table *table, const struct enf_quar
  * -ENOMEM: nothing changed. */
 int enf_quarantine_release(struct enf_quarantine_table *table, const struct enf_prefix *prefix,
                            struct enf_quarantine_sink *sink, size_t *out_released);
+/* The same for at most limit of the entries inside prefix, and all that cover it. *out_more: there are others
+ * inside, for the next call. */
+int enf_quarantine_release_some(struct enf_quarantine_table *table, const struct enf_prefix *prefix,
+                                size_t limit, struct enf_quarantine_sink *sink, size_t *out_released,
+                                bool *out_more);
 
 /* Removes up to limit (0: all) entries with until_ms <= now_ms, earliest first. Returns how many. O(log n)
  * each. */

@@ -9,22 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MINUTE 60000ULL
-#define HOUR   (60 * MINUTE)
-
-/* Times run on while a test runs, and tests run on slow machines; the kernel counts in ticks of some
- * milliseconds. */
-static void about(uint64_t left_ms, uint64_t expected_ms)
-{
-    uint64_t slack_ms = expected_ms / 2 < 5 * MINUTE ? expected_ms / 2 : 5 * MINUTE;
-    bool right = expected_ms == ENF_FOREVER
-                     ? left_ms == ENF_FOREVER
-                     : left_ms <= expected_ms + 1000 && left_ms >= expected_ms - slack_ms;
-
-    if (!right)
-        fail_msg("%llu ms are left, not %llu", (unsigned long long)left_ms, (unsigned long long)expected_ms);
-}
-
 static struct enf_kernel_single single(const char *subscriber, uint64_t timeout_ms)
 {
     return (struct enf_kernel_single){.subscriber = bed_prefix(subscriber), .timeout_ms = timeout_ms};
@@ -208,16 +192,6 @@ static void test_many_singles(void **state)
 
 /* --- prefixes
  * -------------------------------------------------------------------------------------------------- */
-
-/* "FIRST-LAST" or one address. */
-static struct enf_range range_of(const char *text)
-{
-    char first[ENF_PREFIX_STR_LEN] = "";
-    size_t len = strcspn(text, "-");
-
-    memcpy(first, text, len);
-    return (struct enf_range){bed_prefix(first).addr, bed_prefix(text[len] ? text + len + 1 : text).addr};
-}
 
 #define NETS_MAX 6
 #define ALL4     "0.0.0.0-255.255.255.255"
@@ -497,17 +471,17 @@ static void test_meters(void **state)
 {
     struct kernel_bed *k = bed_of(state);
     struct enf_prefix v4 = bed_prefix("100.64.0.7"), v6 = bed_prefix("2001:db8:1000:700::/56");
+    struct enf_prefix some[] = {v4, v6, bed_prefix("100.64.0.10"), v4};
 
-    assert_int_equal(enf_kernel_meter_reset(k->kernel, &v4), 0); /* absent */
-    assert_int_equal(enf_kernel_meter_reset(k->kernel, &v6), 0);
+    assert_int_equal(enf_kernel_meters_reset(k->kernel, some, 4), 0); /* absent */
+    assert_int_equal(enf_kernel_meters_reset(k->kernel, some, 0), 0);
     assert_int_equal(
         bed_nft("add element inet enforcer meter4 { 100.64.0.7 limit rate over 1/minute, "
                 "100.64.0.8 limit rate over 1/minute }\n"
                 "add element inet enforcer meter6 { 2001:db8:1000:700:: limit rate over 1/minute }\n"
                 "add element inet enforcer cap4 { 100.64.0.9 limit rate over 1/minute }\n"),
         0);
-    assert_int_equal(enf_kernel_meter_reset(k->kernel, &v4), 0);
-    assert_int_equal(enf_kernel_meter_reset(k->kernel, &v6), 0);
+    assert_int_equal(enf_kernel_meters_reset(k->kernel, some, 4), 0);
     assert_int_not_equal(bed_nft("get element inet enforcer meter4 { 100.64.0.7 }"), 0);
     assert_int_not_equal(bed_nft("get element inet enforcer meter6 { 2001:db8:1000:700:: }"), 0);
     assert_int_equal(bed_nft("get element inet enforcer meter4 { 100.64.0.8 }"), 0);
@@ -548,7 +522,7 @@ static void test_table_missing(void **state)
         assert_int_equal(enf_kernel_relays_replace(k->kernel, ENF_FAMILY_V4, &net, 1), -ENOENT);
         assert_int_equal(enf_kernel_governed_replace(k->kernel, NULL, 0), -ENOENT);
         assert_int_equal(enf_kernel_meters_flush(k->kernel), -ENOENT);
-        assert_int_equal(enf_kernel_meter_reset(k->kernel, &subscriber), -ENOENT);
+        assert_int_equal(enf_kernel_meters_reset(k->kernel, &subscriber, 1), -ENOENT);
         for (unsigned set = 0; set < ENF_KERNEL_SET_COUNT; set++)
             assert_int_equal(enf_kernel_read_set(k->kernel, (enum enf_kernel_set)set, bed_on_element, NULL),
                              -ENOENT);
@@ -613,23 +587,6 @@ static void test_tiers(void **state)
     about(bed_left(k, ENF_KERNEL_FULL6, "2001:db8::"), 3 * HOUR);
 }
 
-static void test_tiers_of_nets(void **state)
-{
-    struct kernel_bed *k = bed_of(state);
-    struct enf_kernel_net nets[] = {{range_of("192.0.2.0-192.0.2.255"), HOUR},
-                                    {range_of("198.51.100.0-198.51.100.255"), 2 * HOUR}};
-    struct enf_kernel_nets all[ENF_KERNEL_TIER_COUNT] = {{nets, 2}, {nets, 1}, {nets + 1, 1}};
-
-    assert_int_equal(enf_kernel_nets_replace(k->kernel, ENF_FAMILY_V4, all), 0);
-    assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE_NETS4), 2);
-    about(bed_left(k, ENF_KERNEL_THROTTLE_NETS4, "192.0.2.7"), HOUR);
-    about(bed_left(k, ENF_KERNEL_FULL_NETS4, "198.51.100.7"), 2 * HOUR);
-    assert_int_equal(bed_nets(k->kernel, ENF_KERNEL_TIER_THROTTLE, ENF_FAMILY_V4, nets, 2), 0);
-    assert_int_equal(bed_count(k, ENF_KERNEL_QUARANTINE_NETS4), 0);
-    assert_int_equal(bed_count(k, ENF_KERNEL_THROTTLE_NETS4), 2);
-    assert_int_equal(bed_count(k, ENF_KERNEL_FULL_NETS4), 0);
-}
-
 static void test_names(void **state)
 {
     static const char *const names[] = {
@@ -681,7 +638,6 @@ int main(void)
         TEST(test_table_missing),
         TEST(test_set_missing),
         TEST(test_tiers),
-        TEST(test_tiers_of_nets),
         cmocka_unit_test(test_names),
     };
 

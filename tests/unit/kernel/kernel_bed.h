@@ -184,3 +184,33 @@ static inline uint64_t bed_left(struct kernel_bed *k, enum enf_kernel_set set, c
     free(all.items);
     return left;
 }
+
+/* --- times and ranges
+ * ---------------------------------------------------------------------------------------
+ */
+
+#define MINUTE 60000ULL
+#define HOUR   (60 * MINUTE)
+
+/* Times run on while a test runs, and tests run on slow machines; the kernel counts in ticks of some
+ * milliseconds. */
+static inline void about(uint64_t left_ms, uint64_t expected_ms)
+{
+    uint64_t slack_ms = expected_ms / 2 < 5 * MINUTE ? expected_ms / 2 : 5 * MINUTE;
+    bool right = expected_ms == ENF_FOREVER
+                     ? left_ms == ENF_FOREVER
+                     : left_ms <= expected_ms + 1000 && left_ms >= expected_ms - slack_ms;
+
+    if (!right)
+        fail_msg("%llu ms are left, not %llu", (unsigned long long)left_ms, (unsigned long long)expected_ms);
+}
+
+/* "FIRST-LAST" or one address. */
+static inline struct enf_range range_of(const char *text)
+{
+    char first[ENF_PREFIX_STR_LEN] = "";
+    size_t len = strcspn(text, "-");
+
+    memcpy(first, text, len);
+    return (struct enf_range){bed_prefix(first).addr, bed_prefix(text[len] ? text + len + 1 : text).addr};
+}

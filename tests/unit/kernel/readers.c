@@ -10,7 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#define HOUR      3600000ULL
 #define QUEUE     7
 #define SEEN_MAX  512
 #define REMOTE    "203.0.113.9" /* somewhere in the Internet */
@@ -326,7 +325,7 @@ static void test_meter(void **state)
     /* Released, and the bucket anew: it begins from the start. */
     struct enf_kernel_single gone = {.subscriber = subscriber, .remove = true};
     assert_int_equal(enf_kernel_singles(router->kernel.kernel, &gone, 1), 0);
-    assert_int_equal(enf_kernel_meter_reset(router->kernel.kernel, &subscriber), 0);
+    assert_int_equal(enf_kernel_meters_reset(router->kernel.kernel, &subscriber, 1), 0);
     for (uint16_t i = 0; i < 5; i++)
         wire_send(&router->subscriber,
                   &(struct wire_packet){BLOCKED, (uint16_t)(3100 + i), REMOTE, 25, "S", 0});

@@ -8,8 +8,6 @@
 #include <ctype.h>
 #include <unistd.h>
 
-#define HOUR 3600000ULL
-
 static struct enf_names names_of(enum enf_kind kind)
 {
     struct enf_netlink nl;

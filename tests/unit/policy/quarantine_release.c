@@ -79,6 +79,34 @@ static void test_release(void **state)
     assert_int_equal(enf_quarantine_release(bed->table, &all4, NULL, &(size_t){0}), -EINVAL);
 }
 
+/* In steps: what covers the prefix is split at once, what is inside goes by the limit. */
+static void test_release_in_steps(void **state)
+{
+    static const char *const entries[] = {"192.0.2.0/23", "192.0.2.1", "192.0.2.2", "192.0.2.3",
+                                          "192.0.2.64/26"};
+    struct bed *bed = *state;
+    struct enf_prefix part = prefix("192.0.2.0/24"), all = prefix("0.0.0.0/0");
+    size_t released = 0;
+    bool more = false;
+
+    for (unsigned i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+        assert_int_equal(add(bed, entry(entries[i], ENF_LEVEL_SMTP, 1), ENF_QUARANTINE_SET), 0);
+    forget(bed);
+    assert_int_equal(enf_quarantine_release_some(bed->table, &part, 2, &bed->sink, &released, &more), 0);
+    assert_int_equal(released, 3);
+    assert_true(more);
+    assert_string_equal(bed->heard.told,
+                        "released 192.0.2.0/24 1;released 192.0.2.1 1;released 192.0.2.2 1;");
+    assert_int_equal(enf_quarantine_release_some(bed->table, &part, 2, &bed->sink, &released, &more), 0);
+    assert_int_equal(released, 2);
+    assert_false(more);
+    assert_int_equal(enf_quarantine_release_some(bed->table, &part, 0, &bed->sink, &released, &more), 0);
+    assert_int_equal(released, 0);
+    assert_false(more);
+    assert_int_equal(enf_quarantine_count(bed->table), 1); /* the other half of the /23 */
+    assert_int_equal(enf_quarantine_release(bed->table, &all, NULL, &released), 0);
+}
+
 /* A full table must not keep anybody in quarantine; the reserve for the pieces has an end all the same. */
 static void test_release_when_full(void **state)
 {
@@ -192,7 +220,8 @@ static void test_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_release), T(test_release_when_full), T(test_expire), T(test_elements_by_level), T(test_pages),
+        T(test_release), T(test_release_in_steps),  T(test_release_when_full),
+        T(test_expire),  T(test_elements_by_level), T(test_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
