@@ -116,6 +116,7 @@ struct enf_daemon {
     } request;
     uint64_t audited_ms[ENF_EVENT_ACTION_COUNT]; /* when such an event was last audited; steady clock */
     uint64_t pruned_ms;                          /* when old history was last removed; steady clock */
+    uint64_t trimmed_ms;                         /* when free memory was last given back; steady clock */
 };
 
 /* --- start.c --- */

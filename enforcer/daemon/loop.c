@@ -4,6 +4,7 @@
 #include "enforcer/daemon/supervisor.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,32 @@ static void prune(struct enf_daemon *d)
         enf_log_line("state", "old audit lines could not be removed: %s", enf_store_message(d->store));
 }
 
+#define TRIM_EVERY_MS   (60 * 1000)
+#define LARGE_BYTES     (128 * 1024)
+#define KEPT_FREE_BYTES (1024 * 1024)
+
+/* To load rules takes megabytes for a moment. What is allocated meanwhile and stays, like events, lies behind
+ * them, and the heap grows for hours. So large blocks are the kernel's at once when they are freed (by itself
+ * glibc learns to keep them), and once a minute what is free goes back, wherever it lies. */
+static void memory_begin(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+#endif
+}
+
+static void memory_tick(struct enf_daemon *d)
+{
+    uint64_t now_ms = enf_clock_steady_ms();
+
+    if (now_ms < d->trimmed_ms + TRIM_EVERY_MS)
+        return;
+    d->trimmed_ms = now_ms;
+#ifdef __GLIBC__
+    malloc_trim(KEPT_FREE_BYTES);
+#endif
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct enf_daemon *d = timer->data;
@@ -61,6 +88,7 @@ static void on_second(uv_timer_t *timer)
     enf_relays_tick(d);
     enf_truth_tick(d);
     enf_garden_tick(d);
+    memory_tick(d);
 }
 
 static void on_close(uv_handle_t *handle)
@@ -122,6 +150,7 @@ int enf_loop_open(struct enf_daemon *d)
     /* A ring would carry system calls past the filter (libuv 1.45 and later take one where they can). */
     setenv("UV_USE_IO_URING", "0", 1);
     setenv("UV_THREADPOOL_SIZE", "1", 1);
+    memory_begin();
     if (uv_loop_init(&d->loop) != 0)
         return -ENOMEM;
     d->loop_ready = true;
