@@ -45,7 +45,8 @@ static void write_row(const struct backtest_row *row, FILE *to)
     write_change(row, to);
     (void)fputs("<td class=\"n\">", to);
     if (row->convicted > 0)
-        (void)fprintf(to, "%.1f", (double)row->until / (double)row->convicted);
+        (void)fprintf(to, "%.*f", row->until % row->convicted ? 1 : 0,
+                      (double)row->until / (double)row->convicted);
     else
         (void)fputs("\u2013", to);
     (void)fputs("</td><td class=\"wide small\">", to);

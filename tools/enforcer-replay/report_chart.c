@@ -229,11 +229,15 @@ static void draw_plot(const struct chart *chart, const struct account *account, 
     (void)fputs("</svg>", to);
 }
 
-static void draw_limit_mark(const struct chart *chart, FILE *to)
+#define LATE 600 /* of WIDTH: what is marked there has its words on the left */
+
+/* On the side where the conviction is not. */
+static void draw_limit_mark(const struct chart *chart, const struct account *account, FILE *to)
 {
+    bool late = account->convictions && x_of(chart, account->first.time_ms) >= LATE;
     if (chart->limit > 0)
-        (void)fprintf(to, "<span class=\"mark limit-mark\" style=\"bottom:%.1f%%\">limit %.4g</span>",
-                      100 - y_of(chart, chart->limit), chart->limit);
+        (void)fprintf(to, "<span class=\"mark limit-mark\" style=\"%s:0;bottom:%.1f%%\">limit %.4g</span>",
+                      late ? "left" : "right", 100 - y_of(chart, chart->limit), chart->limit);
 }
 
 /* In a line of its own, above the picture. */
@@ -242,7 +246,7 @@ static void draw_hit_mark(const struct chart *chart, const struct account *accou
     if (!account->convictions)
         return;
     double x = x_of(chart, account->first.time_ms) / 10;
-    bool right = x >= 60;
+    bool right = x_of(chart, account->first.time_ms) >= LATE;
     (void)fprintf(to, "<div class=\"hits\"><span class=\"mark hit-mark %s\" style=\"%s:%.1f%%\">convicted ",
                   right ? "ends" : "begins", right ? "right" : "left", right ? 100 - x : x);
     html_time(account->first.time_ms, HTML_TIME_SHORT, to);
@@ -295,7 +299,7 @@ int report_chart(const struct account *account, uint64_t until_ms, FILE *to)
     draw_hit_mark(&chart, account, to);
     (void)fputs("<div class=\"plot\">", to);
     draw_plot(&chart, account, until_ms, to);
-    draw_limit_mark(&chart, to);
+    draw_limit_mark(&chart, account, to);
     (void)fputs("</div>", to);
     draw_rug(&chart, to);
     draw_axis(&chart, to);

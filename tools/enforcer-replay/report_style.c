@@ -49,7 +49,7 @@ const char report_style[] =
     ".line,.limit,.hit,.rug path{vector-effect:non-scaling-stroke}"
     ".rug{height:18px;margin-top:3px}.rug path{stroke:var(--curve);stroke-width:1.5;fill:none}"
     ".mark{position:absolute;font-size:.78rem;line-height:1.25;padding:0 3px;white-space:nowrap}"
-    ".limit-mark{right:0;color:var(--bad);background:var(--card);border-radius:4px;margin:2px}"
+    ".limit-mark{color:var(--bad);background:var(--card);border-radius:4px;margin:2px}"
     ".hits{position:relative;height:20px}.hit-mark{bottom:2px;color:var(--bad);font-weight:600}"
     ".begins{border-left:2px solid var(--bad);margin-left:-1px;padding:0 6px}"
     ".ends{border-right:2px solid var(--bad);margin-right:-1px;padding:0 6px}"

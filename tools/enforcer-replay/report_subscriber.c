@@ -4,7 +4,6 @@
 #include "report.h"
 #include "report_parts.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define DEFAULT_DURATION_MS 3600000
@@ -176,10 +175,15 @@ static void write_title(const struct account *account, FILE *to)
     html_counted(account->connections, "connection", "connections", to);
     (void)fputs(" to ", to);
     html_counted(account->destinations_len, "destination", "destinations", to);
-    if (account->connections > account->outcomes[FLOW_OUTCOME_UNKNOWN])
-        (void)fprintf(to, "; %" PRIu64 " answered, %" PRIu64 " refused, %" PRIu64 " not answered",
-                      account->outcomes[FLOW_OUTCOME_ANSWERED], account->outcomes[FLOW_OUTCOME_REFUSED],
-                      account->outcomes[FLOW_OUTCOME_UNANSWERED]);
+    if (account->connections > account->outcomes[FLOW_OUTCOME_UNKNOWN]) {
+        (void)fputs("; ", to);
+        html_count(account->outcomes[FLOW_OUTCOME_ANSWERED], to);
+        (void)fputs(" answered, ", to);
+        html_count(account->outcomes[FLOW_OUTCOME_REFUSED], to);
+        (void)fputs(" refused, ", to);
+        html_count(account->outcomes[FLOW_OUTCOME_UNANSWERED], to);
+        (void)fputs(" not answered", to);
+    }
     (void)fputs("; from ", to);
     html_time(account->first_seen_ms, HTML_TIME_SECONDS, to);
     (void)fputs(" to ", to);
