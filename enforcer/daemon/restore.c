@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define CHUNKS 8
 _Static_assert(CHUNKS *ENF_KERNEL_CHUNK > ENF_COMPARE_AT_ONCE, "a thread is for large quarantines only");
@@ -63,6 +64,13 @@ static int fill(struct enf_kernel *kernel, const struct chunk *chunk)
     return enf_kernel_singles_fill(kernel, chunk->singles, chunk->len);
 }
 
+/* The kernel makes the set's hash larger as it fills, in a work that waits for this thread's processor; until
+ * that is done each addition looks into two tables. */
+static void give_way(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1}, NULL);
+}
+
 static void *empty_chunks(void *arg)
 {
     struct enf_restore *r = arg;
@@ -78,6 +86,7 @@ static void *empty_chunks(void *arg)
         pthread_mutex_unlock(&r->lock);
         if (err == 0)
             err = fill(r->kernel, chunk);
+        give_way();
         pthread_mutex_lock(&r->lock);
         r->err = err;
         r->taken++;

@@ -31,7 +31,7 @@ def settle():
         held = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("SUnreclaim")) / 1024
         ticks = pathlib.Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
         return held, int(ticks[3])  # ticks: user nice system
-    last, calm, end = look(), 0, time.monotonic() + 60
+    last, calm, end = look(), 0, time.monotonic() + 20
     while calm < 4 and time.monotonic() < end:
         time.sleep(0.25)
         now = look()
