@@ -141,8 +141,9 @@ static int read_line(struct replay *replay, struct flow_parser *parser, struct l
         break;
     }
     replay->records++;
-    if (rc == 0)
-        rc = flow_window_push(&replay->window, &flow, &earliest);
+    if (rc != 0)
+        return rc;
+    rc = flow_window_push(&replay->window, &flow, &earliest);
     return rc == 1 ? feed(replay, &earliest) : rc;
 }
 
