@@ -2,6 +2,7 @@
 /* Arrays that grow as something is put behind them. */
 #include "enforcer/core/array.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 #define FIRST 8
@@ -12,9 +13,9 @@ void *enf_array_grow(void *items, size_t len, size_t *size, size_t item_len)
 
     if (len < *size)
         return items;
-    if (more < *size)
+    if (more < *size || more > PTRDIFF_MAX / item_len)
         return NULL;
-    void *grown = reallocarray(items, more, item_len);
+    void *grown = realloc(items, more * item_len);
     if (grown)
         *size = more;
     return grown;

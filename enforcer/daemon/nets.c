@@ -120,10 +120,9 @@ static void differ(const struct enf_quarantine_ranges *old, const struct enf_qua
 static int differ_timed(const struct enf_quarantine_ranges *old, const struct enf_quarantine_ranges *new,
                         struct enf_kernel_nets *removed, struct enf_kernel_nets *added)
 {
-    struct difference diff = {
-        .removed = calloc(old->len + 1, sizeof(const struct enf_quarantine_range *)),
-        .added = calloc(new->len + 1, sizeof(const struct enf_quarantine_range *)),
-    };
+    struct difference diff = {0};
+    diff.removed = calloc(old->len + 1, sizeof(const struct enf_quarantine_range *));
+    diff.added = calloc(new->len + 1, sizeof(const struct enf_quarantine_range *));
     int err = diff.removed && diff.added ? 0 : -ENOMEM;
 
     if (err == 0) {
