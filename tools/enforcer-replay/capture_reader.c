@@ -138,7 +138,7 @@ static void read_records(struct capture_reader *reader)
             if (!reader->damaged && failed)
                 note_damage(reader, "");
             else if (!reader->damaged && left > 0)
-                note_damage(reader, "it ends in the middle of a packet");
+                note_damage(reader, "truncated: it ends in the middle of a packet");
             return;
         }
         struct batch *next = batches_turn(reader->batches);
