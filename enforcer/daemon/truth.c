@@ -287,6 +287,7 @@ static int check_shape(struct enf_daemon *d)
     if (err < 0 && err != -ENOENT)
         return err;
     t->table = err == -ENOENT ? ENF_TABLE_MISSING : ENF_TABLE_CHANGED;
+    enf_truth_hear(d); /* who it was, where it happened while we were reading */
     if (err == 0 && !t->wanted)
         enf_text_copy(what, sizeof what, "it was changed while it was loaded");
     return enf_repair(d, err == -ENOENT, what);
