@@ -19,10 +19,11 @@ void enf_coverage_set(struct enf_daemon *d, size_t desired, size_t missing)
     if (missing > 0 && !d->coverage.lost) {
         event.action = ENF_EVENT_COVERAGE_LOST;
         char who[64];
+        enf_truth_who(d, who, sizeof who);
         bool named = d->truth.news.transactions > 0;
         snprintf(event.reason, sizeof event.reason,
                  "%zu of %zu quarantines were missing in the kernel and are put back%s%s", missing, desired,
-                 named ? "; the table was changed by " : "", named ? enf_truth_who(d, who, sizeof who) : "");
+                 named ? "; the table was changed by " : "", named ? who : "");
         d->coverage.lost = true;
         enf_tell(d, &event);
     } else if (missing == 0 && d->coverage.lost) {

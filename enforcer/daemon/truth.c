@@ -18,10 +18,11 @@
 #define INTERVAL_MS  5000 /* of looks without a reason */
 #define ENTRIES_MS   10   /* and one ms more for so many quarantines */
 
-const char *enf_truth_who(const struct enf_daemon *d, char *out, size_t len)
+const char *enf_truth_who(struct enf_daemon *d, char *out, size_t len)
 {
     const struct enf_notify_news *news = &d->truth.news;
 
+    enf_truth_hear(d); /* it may have happened while a look was reading */
     if (news->pid > 0 && *news->name)
         snprintf(out, len, "%s (pid %" PRIu32 ")", news->name, news->pid);
     else
@@ -287,7 +288,6 @@ static int check_shape(struct enf_daemon *d)
     if (err < 0 && err != -ENOENT)
         return err;
     t->table = err == -ENOENT ? ENF_TABLE_MISSING : ENF_TABLE_CHANGED;
-    enf_truth_hear(d); /* who it was, where it happened while we were reading */
     if (err == 0 && !t->wanted)
         enf_text_copy(what, sizeof what, "it was changed while it was loaded");
     return enf_repair(d, err == -ENOENT, what);

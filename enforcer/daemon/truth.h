@@ -123,8 +123,8 @@ bool enf_truth_hear(struct enf_daemon *d);
 /* Reads it, too: whether others changed elements of static sets, or may have, since the last look. The next
  * one is near then. */
 bool enf_truth_static_changed(struct enf_daemon *d);
-/* "nft (pid 4711)", or "somebody else". */
-const char *enf_truth_who(const struct enf_daemon *d, char *out, size_t len);
+/* "nft (pid 4711)", or "somebody else". Listens first. */
+const char *enf_truth_who(struct enf_daemon *d, char *out, size_t len);
 /* An event of the truth loop; in a fight there is only the one that began it. */
 void enf_truth_tell(struct enf_daemon *d, bool bad, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
