@@ -26,10 +26,10 @@ static bool is_held(struct enf_daemon *d, const struct enf_addr *host, enum enf_
            (out->forced || !enf_rangemap_find(&d->relays, host));
 }
 
-static bool is_among(const struct enf_prefix_list *list, const struct enf_addr *addr)
+static bool is_among(const struct enf_prefix *prefixes, size_t len, const struct enf_addr *addr)
 {
-    for (size_t i = 0; i < list->len; i++) {
-        if (enf_prefix_contains(&list->items[i], addr))
+    for (size_t i = 0; i < len; i++) {
+        if (enf_prefix_contains(&prefixes[i], addr))
             return true;
     }
     return false;
@@ -39,12 +39,13 @@ static bool is_among(const struct enf_prefix_list *list, const struct enf_addr *
 static bool is_confined(struct enf_daemon *d, const struct enf_addr *subscriber, const struct enf_addr *peer,
                         uint16_t peer_port, struct enf_quarantine *out)
 {
-    const struct enf_config *config = d->running->config;
-    const struct enf_prefix_list *resolvers = &config->quarantine.resolvers;
+    const struct enf_prefix_list *portal = &d->running->config->quarantine.portal;
+    const struct enf_prefix_list *lifeline = &d->running->config->quarantine.lifeline;
+    const struct enf_prefix_list *resolvers = &d->running->config->quarantine.resolvers;
 
-    return is_held(d, subscriber, ENF_LEVEL_FULL, out) && !is_among(&config->quarantine.portal, peer) &&
-           !is_among(&config->quarantine.lifeline, peer) &&
-           !(peer_port == DNS && (resolvers->len == 0 || is_among(resolvers, peer)));
+    return is_held(d, subscriber, ENF_LEVEL_FULL, out) && !is_among(portal->items, portal->len, peer) &&
+           !is_among(lifeline->items, lifeline->len, peer) &&
+           !(peer_port == DNS && (resolvers->len == 0 || is_among(resolvers->items, resolvers->len, peer)));
 }
 
 /* Whether the rules drop what this client sends to port 25 of that server because of a quarantine. */
@@ -57,10 +58,9 @@ static bool is_refused(struct enf_daemon *d, const struct enf_addr *client, cons
         return false; /* at level throttle what is open goes on */
     for (size_t i = 0; i < config->smarthosts_len; i++) {
         const struct enf_smarthost *smarthost = &config->smarthosts[i];
-        for (size_t j = 0; smarthost->quarantined_may_use && j < smarthost->addresses_len; j++) {
-            if (enf_prefix_contains(&smarthost->addresses[j], server))
-                return false;
-        }
+        if (smarthost->quarantined_may_use &&
+            is_among(smarthost->addresses, smarthost->addresses_len, server))
+            return false;
     }
     return true;
 }
@@ -296,6 +296,11 @@ void enf_cut_want(struct enf_daemon *d, bool full)
         return;
     d->cut.wanted = true;
     arm(d);
+}
+
+void enf_cut_want_anew(struct enf_daemon *d)
+{
+    enf_cut_want(d, enf_garden_wanted(d) > ENF_GARDEN_CLOSED);
 }
 
 void enf_cut_open(struct enf_daemon *d)

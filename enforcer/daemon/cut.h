@@ -54,6 +54,7 @@ void enf_cut_open(struct enf_daemon *d);
 /* While the loop runs: its timer. Then, with no loop any more: the rest. */
 void enf_cut_close(struct enf_daemon *d);
 void enf_cut_free(struct enf_daemon *d);
-/* Somebody is in quarantine who was not, or the rules were not there for a while: looks soon. full: maybe at
- * level full, where all ports count. Cheap. */
+/* Somebody is in quarantine who was not: looks soon. full: at level full, where all ports count. Cheap. */
 void enf_cut_want(struct enf_daemon *d, bool full);
+/* The rules were not there for a while, or are others now: the same for all who are in quarantine. */
+void enf_cut_want_anew(struct enf_daemon *d);

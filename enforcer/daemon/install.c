@@ -96,7 +96,7 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
                          err);
     }
     err = enf_truth_settle(d);
-    enf_cut_want(d, enf_garden_wanted(d) > ENF_GARDEN_CLOSED); /* who was only observed may be cut off now */
+    enf_cut_want_anew(d); /* who was only observed may be cut off now */
     return err < 0 ? err : enf_kernel_rule_count(d->kernel, &d->rules_expected);
 }
 

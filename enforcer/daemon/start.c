@@ -366,8 +366,7 @@ int enf_daemon_run(const struct enf_options *options)
         enf_enforce_expire(d);
         enf_recall_governor(d);
         enf_telemetry_away(d);
-        enf_cut_want(d, enf_garden_wanted(d) >
-                            ENF_GARDEN_CLOSED); /* what was put into a flowtable while no daemon ran */
+        enf_cut_want_anew(d); /* what was put into a flowtable while no daemon ran */
         enf_loop_run(d);
     } else if (d->running) { /* else the configuration's errors are said */
         enf_log_line("start", "not started: %s", strerror(-err));

@@ -309,8 +309,7 @@ static void end_look(struct enf_daemon *d, uint64_t began_ms)
     if (!t->mended)
         return;
     t->repairs++;
-    enf_cut_want(d,
-                 enf_garden_wanted(d) > ENF_GARDEN_CLOSED); /* what passed meanwhile may be in a flowtable */
+    enf_cut_want_anew(d); /* what passed meanwhile may be in a flowtable */
     if (enf_fight_repaired(&t->fight, now_ms, now_ms - began_ms))
         begin_fight(d);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The history on disk: adding within bounds, and reading it newest first. */
 #include "enforcer/store/history.h"
+
+#include "enforcer/core/array.h"
 #include "enforcer/store/store_private.h"
 
 #include <errno.h>
@@ -302,17 +304,13 @@ static int page_collect(struct enf_store *store, sqlite3_stmt *query, struct pag
     int more;
 
     while ((more = enf_store_row(store, query)) > 0) {
-        if (page->len == page->cap) {
-            size_t cap = page->cap ? page->cap * 2 : 64;
-            struct found *items = realloc(page->items, cap * sizeof(*items));
+        struct found *items = enf_array_grow(page->items, page->len, &page->cap, sizeof(*items));
 
-            if (!items) {
-                sqlite3_reset(query);
-                return -ENOMEM;
-            }
-            page->items = items;
-            page->cap = cap;
+        if (!items) {
+            sqlite3_reset(query);
+            return -ENOMEM;
         }
+        page->items = items;
         page->items[page->len++] =
             (struct found){sqlite3_column_int64(query, 0), sqlite3_column_int64(query, 1)};
     }

@@ -2,6 +2,8 @@
 /* A hash table of accounts. */
 #include "ledger.h"
 
+#include "enforcer/core/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,14 +50,11 @@ void ledger_prefetch(const struct ledger *ledger, const struct enf_prefix *subsc
 
 static int make_room(struct ledger *ledger)
 {
-    if (!ledger->accounts || ledger->len == ledger->capacity) {
-        size_t capacity = ledger->capacity ? ledger->capacity * 2 : SLOTS_MIN;
-        struct account *accounts = reallocarray(ledger->accounts, capacity, sizeof(*accounts));
-        if (!accounts)
-            return -ENOMEM;
-        ledger->accounts = accounts;
-        ledger->capacity = capacity;
-    }
+    struct account *accounts =
+        enf_array_grow(ledger->accounts, ledger->len, &ledger->capacity, sizeof(*accounts));
+    if (!accounts)
+        return -ENOMEM;
+    ledger->accounts = accounts;
     if (ledger->len * 2 < ledger->slots_len)
         return 0;
     size_t slots_len = ledger->slots_len ? ledger->slots_len * 2 : SLOTS_MIN;

@@ -2,6 +2,7 @@
 /* Tables, times and colours. */
 #include "tools/enforcerctl/print.h"
 
+#include "enforcer/core/array.h"
 #include "enforcer/core/text.h"
 
 #include <stdarg.h>
@@ -174,15 +175,10 @@ void table_cell(struct table *table, enum print_color color, const char *format,
 
     if (!table)
         return;
-    if (table->len == table->cap) {
-        size_t cap = table->cap ? table->cap * 2 : 256;
-        struct cell *cells = reallocarray(table->cells, cap, sizeof(*cells));
-
-        if (!cells)
-            return;
-        table->cells = cells;
-        table->cap = cap;
-    }
+    struct cell *cells = enf_array_grow(table->cells, table->len, &table->cap, sizeof(*cells));
+    if (!cells)
+        return;
+    table->cells = cells;
     cell = &table->cells[table->len];
     *cell = (struct cell){NULL, color};
     va_start(args, format);
