@@ -13,6 +13,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* Of the bucket `cap` in nft-templates/. */
+#define CAP_PER_SECOND 20
+#define CAP_BURST      1200
+
 #define RESET "meta l4proto tcp reject with tcp reset\n    drop"
 
 /* As nft writes it: whole seconds, at least one (0 would be none), at most what a configuration may say. */
@@ -69,7 +73,11 @@ static int render_group(const struct enf_builder *up, const struct enf_ruleset_g
     enf_builder_flag(&b, "inspect", group->policy == ENF_POLICY_INSPECT && !spec->observe);
     enf_builder_flag(&b, "watch",
                      group->policy == ENF_POLICY_OBSERVE || spec->observe || enf_plan_partial(b.plan, group));
-    enf_builder_flag(&b, "metered", spec->automatic && group->meter_per_minute > 0);
+    bool metered = spec->automatic && group->meter_per_minute > 0;
+    enf_builder_flag(&b, "metered", metered);
+    enf_builder_flag(&b, "within_cap",
+                     metered && group->meter_per_minute <= CAP_PER_SECOND * 60 &&
+                         group->meter_burst <= CAP_BURST);
     enf_builder_setf(&b, "meter_rate", "%u/minute", group->meter_per_minute);
     enf_builder_setf(&b, "meter_burst", "%u", group->meter_burst);
     enf_builder_set(&b, "block_with", group->reset ? RESET : "drop");

@@ -181,17 +181,17 @@ static int what_is_missing(struct enf_kernel *kernel)
 }
 
 int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass,
-                             enum enf_kernel_queue *out)
+                             enum enf_kernel_queue *kind)
 {
-    enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_NATIVE;
-    int err = insert_rules(kernel, native_expr, first, workers, bypass);
+    bool xt = *kind == ENF_KERNEL_QUEUE_XT;
+    int err = insert_rules(kernel, xt ? xt_expr : native_expr, first, workers, bypass);
 
     if (err == -ENOENT || err == -EOPNOTSUPP) {
-        kind = ENF_KERNEL_QUEUE_XT;
-        err = insert_rules(kernel, xt_expr, first, workers, bypass);
+        xt = !xt;
+        err = insert_rules(kernel, xt ? xt_expr : native_expr, first, workers, bypass);
     }
     if (err == 0)
-        *out = kind;
+        *kind = xt ? ENF_KERNEL_QUEUE_XT : ENF_KERNEL_QUEUE_NATIVE;
     return err == -ENOENT ? what_is_missing(kernel) : err;
 }
 
@@ -202,6 +202,8 @@ struct queue_check {
     bool bypass;
     size_t rules;
     bool found; /* in the first rule */
+    bool known; /* the first rule begins with a statement of that kind, whatever it says */
+    enum enf_kernel_queue kind;
 };
 
 static bool is_native(const struct nftnl_expr *expr, const struct queue_check *want)
@@ -231,8 +233,11 @@ static bool is_xt(const struct nftnl_expr *expr, const struct queue_check *want)
 static int on_queue_expr(struct nftnl_expr *expr, void *data)
 {
     struct queue_check *check = data;
+    const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
 
     check->found = is_native(expr, check) || is_xt(expr, check);
+    check->kind = strcmp(name, "queue") == 0 ? ENF_KERNEL_QUEUE_NATIVE : ENF_KERNEL_QUEUE_XT;
+    check->known = check->kind == ENF_KERNEL_QUEUE_NATIVE || strcmp(name, "target") == 0;
     return -1; /* the first one says it */
 }
 
@@ -259,7 +264,18 @@ static void queue_check_reset(void *data)
     struct queue_check *check = data;
 
     check->rules = 0;
-    check->found = false;
+    check->found = check->known = false;
+}
+
+static int look_at_queue(struct enf_kernel *kernel, unsigned worker, struct queue_check *check)
+{
+    char buf[512] = {0}, chain[32];
+    struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
+
+    snprintf(chain, sizeof chain, "queue%u", worker);
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, ENF_TABLE);
+    mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
+    return enf_netlink_dump(&kernel->nl, h, on_queue_rule, queue_check_reset, check);
 }
 
 int enf_kernel_queue_check(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass)
@@ -267,15 +283,22 @@ int enf_kernel_queue_check(struct enf_kernel *kernel, uint16_t first, uint16_t w
     int err = 0;
 
     for (unsigned i = 0; err == 0 && i < workers; i++) {
-        char buf[512] = {0}, chain[32];
-        struct nlmsghdr *h = nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
         struct queue_check check = {.queue = (uint16_t)(first + i), .bypass = bypass};
-        snprintf(chain, sizeof chain, "queue%u", i);
-        mnl_attr_put_strz(h, NFTA_RULE_TABLE, ENF_TABLE);
-        mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
-        err = enf_netlink_dump(&kernel->nl, h, on_queue_rule, queue_check_reset, &check);
+        err = look_at_queue(kernel, i, &check);
         if (err == 0 && (!check.found || check.rules != 2))
             err = -ENOENT;
     }
+    return err;
+}
+
+int enf_kernel_queue_kind(struct enf_kernel *kernel, enum enf_kernel_queue *out)
+{
+    struct queue_check check = {0};
+    int err = look_at_queue(kernel, 0, &check);
+
+    if (err == 0 && !check.known)
+        err = -ENOENT;
+    if (err == 0)
+        *out = check.kind;
     return err;
 }

@@ -11,7 +11,7 @@ int main(int argc, char **argv)
 {
     uint16_t queue = argc > 1 ? (uint16_t)atoi(argv[1]) : 0;
     struct enf_kernel *kernel = NULL;
-    enum enf_kernel_queue kind;
+    enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_NATIVE;
     int err = enf_kernel_open(&kernel);
 
     if (err == 0)

@@ -151,10 +151,14 @@ enum enf_kernel_queue {
 const char *enf_kernel_queue_name(enum enf_kernel_queue kind);
 
 /* Puts a queue statement in front of each chain queue0, queue1 … for queue first, first + 1 …, all in one
- * transaction: native where the kernel has it, else the xt target; says which. -EOPNOTSUPP where the kernel
- * has neither. */
+ * transaction: of the kind that *kind says, or of the other one where the kernel lacks it; says which. A
+ * refused transaction makes all who want to change tables wait for a grace period of RCU, 10 to 30 ms: who
+ * knows the kind should say it. -EOPNOTSUPP where the kernel has neither. */
 int enf_kernel_queue_install(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass,
-                             enum enf_kernel_queue *out);
+                             enum enf_kernel_queue *kind);
+/* Of which kind the statement in the chain queue0 is, whatever queue it leads to. -ENOENT where there is
+ * none. */
+int enf_kernel_queue_kind(struct enf_kernel *kernel, enum enf_kernel_queue *out);
 /* 0 where each of these chains begins with that statement, alone before its verdict; -ENOENT where one does
  * not. */
 int enf_kernel_queue_check(struct enf_kernel *kernel, uint16_t first, uint16_t workers, bool bypass);

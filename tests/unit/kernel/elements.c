@@ -503,7 +503,7 @@ static void test_table_missing(void **state)
     struct kernel_bed *k = bed_of(state);
     struct enf_kernel_net net = {range_of("192.0.2.0-192.0.2.255"), HOUR};
     struct enf_prefix subscriber = bed_prefix("100.64.0.7");
-    enum enf_kernel_queue kind;
+    enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_NATIVE;
     size_t rules = 0;
     int counters = 0;
 
@@ -532,6 +532,7 @@ static void test_table_missing(void **state)
         assert_int_equal(enf_kernel_read_counters(k->kernel, on_counter, &counters), -ENOENT);
         assert_int_equal(enf_kernel_rule_count(k->kernel, &rules), -ENOENT);
         assert_int_equal(enf_kernel_queue_install(k->kernel, 0, 1, false, &kind), -ENOENT);
+        assert_int_equal(enf_kernel_queue_kind(k->kernel, &kind), -ENOENT);
         assert_int_equal(counters + (int)rules, 0);
         bed_load_text(k->text);
         assert_int_equal(put(k, single("100.64.0.7", HOUR)), 0);

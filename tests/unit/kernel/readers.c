@@ -149,7 +149,7 @@ static int router_close(void **state)
 
 static enum enf_kernel_queue install_queue(struct router *router, bool bypass)
 {
-    enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_XT;
+    enum enf_kernel_queue kind = ENF_KERNEL_QUEUE_NATIVE;
     int err = enf_kernel_queue_install(router->kernel.kernel, QUEUE, 1, bypass, &kind);
 
     if (err == -EOPNOTSUPP) {
@@ -462,7 +462,14 @@ static void test_verdicts(void **state)
     struct enf_queue *queue = NULL;
 
     assert_int_equal(enf_queue_open(QUEUE, false, &queue), 0);
-    print_message("queue: %s\n", enf_kernel_queue_name(install_queue(router, false)));
+    enum enf_kernel_queue kind = install_queue(router, false), found;
+    print_message("queue: %s\n", enf_kernel_queue_name(kind));
+    /* Whoever comes later finds it; and where the guess is wrong, the other kind is taken. */
+    assert_int_equal(enf_kernel_queue_kind(router->kernel.kernel, &found), 0);
+    assert_int_equal(found, kind);
+    bed_load_text(router->kernel.text);
+    assert_int_equal(enf_kernel_queue_kind(router->kernel.kernel, &found), -ENOENT);
+    assert_int_equal(install_queue(router, false), kind);
     wire_send(&router->subscriber, &(struct wire_packet){INSPECTED, 5100, REMOTE, 25, "S", 0});
     assert_int_equal(read_queue(queue, &seen, 1), 1);
     assert_int_equal(seen.source_ports[0], 5100);
