@@ -10,8 +10,9 @@ import time
 import pytest
 
 from daemon import Control, Rejected
-from net import wait_for
+from net import EMULATED, wait_for
 
+QUICKLY = 30 if EMULATED else 5  # seconds: what a hostile client could hold others up for was without end
 VIEWER = "nobody"
 STRANGER = "daemon"
 
@@ -34,7 +35,7 @@ def others_notice_nothing(gate):
     yield
     stop.set()
     thread.join(20)
-    assert not thread.is_alive() and waits and max(waits) < 5, waits
+    assert not thread.is_alive() and waits and max(waits) < QUICKLY, waits
 
 
 def as_user(name, work):
