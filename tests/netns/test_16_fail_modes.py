@@ -184,16 +184,21 @@ def test_losses_outlive_a_kill(world):
     def counts(since):
         return sum(e["enforcer"]["count"] for e in daemon.events("telemetry-lost", since=since) if "count" in e["enforcer"])
 
-    for _ in range(5):  # twice, where the first is told at once
+    for _ in range(3):  # what is lost first, or late, is told at once
         mark, told = daemon.mark(), world.lost
         test_queue_full(world, 4, "syn")
         lost = world.lost - told
         wait_for("the losses in the state or told", lambda: untold() == lost or counts(mark) == lost)
-        if untold() == lost:
+        mark = daemon.mark()
+        daemon.kill()
+        left = untold()
+        daemon.start()
+        if left:
             break
-    mark = daemon.mark()
-    daemon.kill()
-    daemon.start()
+        _calm(world)
+    else:
+        pytest.skip("a loss takes more than ten seconds on this machine: each was told at once")
+    assert left == lost
     event = daemon.wait_event("telemetry-lost", since=mark, where=lambda e: "not told by it" in e["event"]["reason"])
     assert event["enforcer"]["count"] == lost
     assert untold() == 0
