@@ -9,6 +9,9 @@ from product import Daemon, config
 
 PACED = 150_000  # SYNs a second
 PORTS = 16384    # of each source: every SYN is a new flow, as in a real flood
+# Nobody comes near it within a run: each of 65,536 sources sends some ten. Limits as high as UNLIMITED make rules that no
+# configuration of this world has: their meter is larger than the bucket for new flows.
+LIMITS = {"connection_rate": [{"connections": 100, "per": "60s"}], "distinct_destinations": None, "sequential": None}
 BURST = 3_000    # of them at once: what a network card hands over after 20 ms of interrupt moderation, or a stalled CPU
 
 
@@ -20,7 +23,7 @@ def simple_rule(bed):
 
 def same_rules(bed):
     """The daemon's rules, without the daemon."""
-    Daemon(bed, config(bed, "inspect")).install()
+    Daemon(bed, config(bed, "inspect", LIMITS)).install()
     bed.run("gateway", PROGRAMS / "queue_rule", "0")
 
 
@@ -32,14 +35,14 @@ def loop(name, rules=simple_rule):
     return start
 
 
-def daemon(detector=None):
+def daemon(detector):
     return lambda bed: Daemon(bed, config(bed, "inspect", detector), cpu=LAST).start().proc
 
 
 def daemon_simple(bed):
     """The daemon's loop under the loops' simple rule, at the loops' place. The daemon would put its own rules back, so they stay in
     front, on the CPU that receives, and let every packet through after a few lookups: for them all sources are relays."""
-    settings = config(bed, "inspect", inbound={"stateless": True})
+    settings = config(bed, "inspect", LIMITS, inbound={"stateless": True})
     settings["relays"] = [{"name": "all", "addresses": [CLIENT_NET], "interface": "g0"}]
     proc = Daemon(bed, settings, cpu=LAST).start().proc
     simple_rule(bed)
@@ -47,7 +50,7 @@ def daemon_simple(bed):
 
 
 CONSUMERS = {
-    "daemon": daemon(),
+    "daemon": daemon(LIMITS),
     "daemon, simple rule": daemon_simple,
     "daemon, convicting": daemon({}),
     "batched loop": loop("queue_loop"),
