@@ -33,6 +33,7 @@ static void on_closed(uv_handle_t *handle)
         server->cursor = client->next;
     enf_framer_clear(&client->framer);
     enf_identity_clear(&client->identity);
+    free(client->held.text);
     free(client);
     enf_server_release(server);
 }
@@ -223,8 +224,7 @@ void enf_client_dismiss(struct enf_control_client *client, enum enf_control_code
         enf_client_leave(client);
 }
 
-/* False where it has to wait for its turn, and the line with it. */
-static bool handle_line(struct enf_control_client *client, const char *line, size_t len)
+bool enf_client_handle(struct enf_control_client *client, const char *line, size_t len)
 {
     char *text = NULL;
     size_t text_len = 0;
@@ -234,6 +234,8 @@ static bool handle_line(struct enf_control_client *client, const char *line, siz
         enf_framer_undo(&client->framer, line);
         return false;
     }
+    if (rc >= 0 && enf_hold_answer(client, line, len, text, text_len))
+        return true;
     client->server->stats.requests++;
     if (rc < 0)
         enf_client_close(client);
@@ -256,7 +258,7 @@ static bool take_line(struct enf_control_client *client)
     }
     if (rc == 0 && client->ended)
         rc = enf_framer_rest(&client->framer, &line, &len);
-    return rc == 1 && handle_line(client, line, len);
+    return rc == 1 && enf_client_handle(client, line, len);
 }
 
 void enf_client_run(struct enf_control_client *client)

@@ -45,6 +45,13 @@ struct enf_control_client {
     bool turn;       /* … and may do it now */
     uint64_t ticket; /* the lower, the longer it waits */
     bool shut;       /* our side is shut down */
+    struct {
+        bool is;          /* a request was done whose answer waits for the end of the batch */
+        const char *line; /* of the framer */
+        size_t line_len;
+        char *text; /* the answer; NULL: none */
+        size_t text_len;
+    } held;
     struct enf_framer framer;
     struct enf_identity identity;
     struct enf_control_caller caller;
@@ -54,6 +61,14 @@ struct enf_control_client {
     uint64_t progress_ms; /* when sent last grew, or it began to leave */
     uint64_t drained;
     uv_shutdown_t shutdown;
+};
+
+/* Requests of several clients that become lasting together. */
+struct enf_hold {
+    bool on;     /* between the hooks */
+    bool joined; /* the request that is being done is one of them */
+    bool never;  /* none is begun */
+    size_t len;  /* answers that wait */
 };
 
 /* The gate in front of methods that take long. */
@@ -70,6 +85,7 @@ struct enf_control {
     uv_idle_t work;   /* runs while clients have something to do */
     uv_timer_t sweep; /* looks for those that do not read */
     struct enf_slow slow;
+    struct enf_hold hold;
     bool scheduled;                    /* since the turn began: another one has to follow */
     struct enf_control_client *cursor; /* where the next turn goes on; NULL: with the first client */
     int handles;                       /* that the loop has; the last one to close frees all */
@@ -99,7 +115,22 @@ void enf_server_release(struct enf_control *server);
 /* Lets enf_client_run and enf_subscriber_run be called at the next turn. */
 void enf_server_schedule(struct enf_control *server);
 
+/* --- hold.c --- */
+/* At the begin of a turn: one client that is ready alone has nobody to share with. */
+void enf_hold_turn(struct enf_control *server);
+/* A method is about to be called: it joins the batch, begins one, or ends it. */
+void enf_hold_enter(struct enf_control *server, const struct enf_control_method *method,
+                    const json_t *params);
+/* The request was done. True where its answer (may be NULL) is taken and waits. line stays where it is until
+ * the batch ends. */
+bool enf_hold_answer(struct enf_control_client *client, const char *line, size_t line_len, char *text,
+                     size_t text_len);
+/* Ends it: the answers go out, or the requests are done again. */
+void enf_hold_settle(struct enf_control *server);
+
 /* --- client.c --- */
+/* Does the request in line. False where it has to wait for its turn, and the line with it. */
+bool enf_client_handle(struct enf_control_client *client, const char *line, size_t len);
 /* Takes the next connection; cleans up after itself. */
 void enf_client_accept(struct enf_control *server);
 /* Looks up again what the client may do; one that may nothing any more is sent away. */

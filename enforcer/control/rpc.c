@@ -160,6 +160,8 @@ static int call(const struct enf_rpc *rpc, const struct enf_control_caller *call
         return -EAGAIN;
     if (!request->params)
         none = json_object();
+    if (rpc->enter)
+        rpc->enter(caller, method, request->params ? request->params : none);
     if (method->changes && rpc->begin)
         rpc->begin(caller, method->name, request->params ? request->params : none);
     rc = method->handler(rpc->ctx, caller, request->params ? request->params : none, result, error);

@@ -11,6 +11,9 @@ struct enf_rpc {
     void *ctx; /* for the handlers and for denied */
     /* May be NULL. */
     void (*denied)(void *ctx, const struct enf_control_caller *caller, const char *method);
+    /* A method is about to be called by one who may. May be NULL. */
+    void (*enter)(const struct enf_control_caller *caller, const struct enf_control_method *method,
+                  const json_t *params);
     /* In front of and behind methods that change. May be NULL. */
     void (*begin)(const struct enf_control_caller *caller, const char *method, const json_t *params);
     void (*done)(const struct enf_control_caller *caller, const char *method, const json_t *params,

@@ -19,11 +19,18 @@ static void on_denied(void *ctx, const struct enf_control_caller *caller, const 
     uint64_t suppressed = 0;
 
     (void)ctx;
+    enf_hold_settle(server); /* what the hook writes is no part of it */
     server->stats.denied++;
     if (!enf_denials_report(&server->denials, caller->uid, uv_now(server->loop), &suppressed))
         return;
     if (server->hooks.denied)
         server->hooks.denied(server->ctx, caller, method, suppressed);
+}
+
+static void on_enter(const struct enf_control_caller *caller, const struct enf_control_method *method,
+                     const json_t *params)
+{
+    enf_hold_enter(caller->client->server, method, params);
 }
 
 static void on_begin(const struct enf_control_caller *caller, const char *method, const json_t *params)
@@ -106,12 +113,14 @@ static void on_work(uv_idle_t *work)
     server->accept_end_ns = 0;
     if (server->accept_later)
         take(server);
+    enf_hold_turn(server);
     struct enf_control_client *client = server->cursor ? server->cursor : server->clients;
     /* Where it went on in the middle, those before have not been looked at. */
     server->scheduled = client != server->clients;
     for (; client && uv_hrtime() < end_ns; client = client->next)
         if (serve(client))
             server->scheduled = true;
+    enf_hold_settle(server);
     server->cursor = client;
     if (!client && !server->scheduled)
         uv_idle_stop(work);
@@ -161,6 +170,7 @@ static int fill(struct enf_control *server, const struct enf_control_params *par
         .methods_len = params->methods_len + 1,
         .ctx = params->ctx,
         .denied = on_denied,
+        .enter = on_enter,
         .begin = on_begin,
         .done = on_done,
         .slow_begin = on_slow_begin,

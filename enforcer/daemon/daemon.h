@@ -47,6 +47,15 @@ struct enf_garden {
     uint64_t since_ms;         /* steady: so many are not needed any more; 0: they are */
 };
 
+struct enf_conclusion;
+
+/* Changes that wait for the disk together. */
+struct enf_enforce_batch {
+    bool on;
+    struct enf_conclusion *items; /* in their order */
+    size_t len, reserved, size;
+};
+
 struct enf_daemon {
     uv_loop_t loop;
     uv_async_t mail;
@@ -106,6 +115,7 @@ struct enf_daemon {
     struct enf_confirm confirm;
     struct enf_relays relay_lives;
     struct enf_garden garden;
+    struct enf_enforce_batch batch;
     uint64_t reports_lost_told;
     struct {
         const struct enf_control_caller *caller; /* of the request that is being done; NULL: none */
@@ -165,6 +175,13 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_release *release,
 #define ENF_RELEASE_AT_ONCE 16384
 /* What ended by itself. */
 void enf_enforce_expire(struct enf_daemon *d);
+/* --- batch.c: several changes, one wait for the disk --- */
+/* Between the two, what enf_enforce_add and enf_enforce_release have done is told, and lasting, when the end
+ * says 0. Where it is negative, the disk has nothing of it: what a person asked for is taken back, what was
+ * automatic is in force and will be tried again. Nothing else may write to the state in between that has to
+ * be lasting. begin is false where each change shall be alone. */
+bool enf_enforce_batch_begin(struct enf_daemon *d);
+int enf_enforce_batch_end(struct enf_daemon *d);
 /* --- restore.c --- */
 /* Puts all that is desired into the kernel: at a start, and when somebody deleted it. */
 int enf_enforce_all(struct enf_daemon *d);

@@ -2,7 +2,7 @@
 /* Quarantine from a wish to what is in force: the table says what changes, the kernel takes it, the disk
  * keeps it, and only then it is told. Where one of them refuses, the others go back. */
 #include "enforcer/core/text.h"
-#include "enforcer/daemon/changes.h"
+#include "enforcer/daemon/batch.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/daemon/tiers.h"
 
@@ -118,46 +118,6 @@ static int put_store(struct enf_daemon *d, const struct enf_changes *changes, co
     return err;
 }
 
-static void tell_change(struct enf_daemon *d, const struct enf_change_told *told, const char *actor,
-                        const char *reason)
-{
-    const struct enf_quarantine *entry = &told->entry;
-    struct enf_event event = {
-        .outcome = ENF_OUTCOME_SUCCESS,
-        .subscriber = entry->subscriber,
-        .level = entry->level,
-        .until_ms = entry->until_ms,
-        .count = entry->convictions,
-    };
-
-    switch (told->change) {
-    case ENF_QUARANTINE_CREATED:
-        event.action = ENF_EVENT_QUARANTINED;
-        break;
-    case ENF_QUARANTINE_EXTENDED:
-    case ENF_QUARANTINE_SHORTENED:
-    case ENF_QUARANTINE_CHANGED:
-        event.action = ENF_EVENT_QUARANTINE_EXTENDED;
-        break;
-    case ENF_QUARANTINE_RELEASED:
-        event.action = ENF_EVENT_RELEASED;
-        break;
-    case ENF_QUARANTINE_EXPIRED:
-        event.action = ENF_EVENT_QUARANTINE_EXPIRED;
-        break;
-    case ENF_QUARANTINE_UNCHANGED:
-        return;
-    }
-    const struct enf_group *group = enf_group_find(&d->running->groups, &entry->subscriber.addr);
-    if (d->mode == ENF_MODE_OBSERVE || (group && group->policy == ENF_POLICY_OBSERVE) ||
-        (!entry->net && enf_group_policy(group, &entry->subscriber.addr) == ENF_POLICY_OBSERVE))
-        event.outcome = ENF_OUTCOME_UNKNOWN; /* recorded, nothing is dropped */
-    enf_text_copy(event.reason, sizeof event.reason, reason && *reason ? reason : entry->reason);
-    enf_text_copy(event.actor, sizeof event.actor, actor ? actor : entry->actor);
-    enf_text_copy(event.ticket, sizeof event.ticket, entry->ticket);
-    enf_tell(d, &event);
-}
-
 /* Whether a relay is cut by force depends on the entries. */
 static bool touches_relays(const struct enf_changes *changes)
 {
@@ -168,110 +128,86 @@ static bool touches_relays(const struct enf_changes *changes)
     return false;
 }
 
-/* The meter's element is keyed by the subscriber; a wide prefix holds more than can be named one by one. */
-static bool is_named(const struct enf_prefix *prefix)
-{
-    return enf_prefix_is_host(prefix) || prefix->addr.family == ENF_FAMILY_V6;
-}
-
-void enf_enforce_forget(struct enf_daemon *d, const struct enf_prefix *prefixes, size_t len)
-{
-    bool wide = false;
-
-    for (size_t i = 0; i < len; i++) {
-        enf_crew_forget(&d->crew, &prefixes[i]);
-        wide |= !is_named(&prefixes[i]);
-    }
-    if (wide)
-        enf_kernel_meters_flush(d->kernel);
-    else if (len > 0)
-        enf_kernel_meters_reset(d->kernel, prefixes, len);
-}
-
-/* What a person asked for is refused where the disk cannot keep it; what protects others, or ends by itself,
- * is done all the same and said. */
-enum need {
-    DISK_REQUIRED,
-    DISK_WANTED,
-};
-
-static void keep_unsaved(struct enf_daemon *d, const struct enf_changes *changes)
-{
-    for (size_t i = 0; i < changes->rows_len; i++) {
-        if (changes->rows[i].present)
-            enf_unsaved_put(d, &changes->rows[i].entry);
-    }
-    /* Said once for each failure, not for each conviction: a full disk lasts. */
-    if (!d->state_failed) {
-        enf_log_line("state", "could not be written, it is in force and will be tried again: %s",
-                     enf_store_message(d->store));
-        enf_tell_text(d, ENF_EVENT_COVERAGE_LOST, ENF_OUTCOME_FAILURE, NULL,
-                      "the state cannot be written: %s; quarantines are in force, but a restart would forget "
-                      "the latest",
-                      enf_store_message(d->store));
-    }
-    d->state_failed = true;
-}
-
-/* Kernel, then disk, then told. After a refusal of the disk the caller makes the kernel equal to the table
- * again. */
-static int carry_out(struct enf_daemon *d, struct enf_changes *changes, enum need need, const char *actor,
-                     const char *reason)
+/* Kernel, then disk; what follows from it is concluded later. What a person asked for is refused where the
+ * disk cannot keep it, and the caller makes the kernel equal to the table again; what protects others, or
+ * ends by itself, is done all the same and said. */
+static int carry_out(struct enf_daemon *d, struct enf_conclusion *c, const char *actor, const char *reason)
 {
     uint64_t now_ms = enf_clock_wall_ms();
-    int err = changes->err;
+    int err = c->changes.err;
 
     if (err == 0)
-        err = put_or_mend(d, changes);
-    if (err == 0 && put_store(d, changes, actor, reason, now_ms) < 0) {
-        if (need == DISK_REQUIRED)
+        err = put_or_mend(d, &c->changes);
+    if (err == 0 && put_store(d, &c->changes, actor, reason, now_ms) < 0) {
+        if (c->needs_disk)
             err = -EIO;
         else
-            keep_unsaved(d, changes);
+            enf_keep_unsaved(d, &c->changes);
     }
-    if (err < 0)
-        return err;
-    if (touches_relays(changes))
+    if (err == 0 && touches_relays(&c->changes))
         enf_install_relays(d);
-    for (size_t i = 0; i < changes->told_len; i++) {
-        tell_change(d, &changes->told[i], actor, reason);
-        if (changes->told[i].change != ENF_QUARANTINE_RELEASED &&
-            changes->told[i].change != ENF_QUARANTINE_EXPIRED)
-            enf_cut_want(d, changes->told[i].entry.level == ENF_LEVEL_FULL);
-    }
-    return 0;
+    return err;
 }
 
 static void arm_expiry(struct enf_daemon *d);
 
 /* After a refusal the table holds what nobody else has: read it anew from the disk, with what the disk
- * refused before, then make the kernel equal. */
-static void fall_back(struct enf_daemon *d, const struct enf_changes *changes)
+ * refused before. */
+static int recall(struct enf_daemon *d)
 {
     int err = enf_load_quarantine(d);
 
-    if (err == 0) {
+    if (err == 0)
         enf_unsaved_restore(d);
-        err = put_kernel(d, changes);
-    }
+    return err;
+}
+
+static void log_fallen(int err)
+{
     if (err < 0)
         enf_log_line("quarantine", "a refused change could not be taken back whole: %s", strerror(-err));
+}
+
+/* Then make the kernel equal. */
+static void fall_back(struct enf_daemon *d, const struct enf_changes *changes)
+{
+    int err = recall(d);
+
+    log_fallen(err == 0 ? put_kernel(d, changes) : err);
+}
+
+void enf_enforce_take_back(struct enf_daemon *d, const struct enf_conclusion *items, size_t len)
+{
+    bool relays = false;
+    int err = recall(d);
+
+    for (size_t i = 0; err == 0 && i < len; i++) {
+        err = put_kernel(d, &items[i].changes);
+        relays |= touches_relays(&items[i].changes);
+    }
+    if (relays)
+        enf_install_relays(d);
+    log_fallen(err);
+    arm_expiry(d);
 }
 
 int enf_enforce_add(struct enf_daemon *d, const struct enf_quarantine *entries, size_t len,
                     enum enf_quarantine_how how)
 {
-    struct enf_changes changes;
+    struct enf_conclusion c = {.needs_disk = how == ENF_QUARANTINE_SET};
+    int err = enf_conclusion_init(d, &c);
 
-    enf_changes_init(&changes);
-    int err = enf_quarantine_add(d->quarantine, entries, len, how, &changes.sink);
+    if (err == 0)
+        err = enf_quarantine_add(d->quarantine, entries, len, how, &c.changes.sink);
     if (err == 0) {
-        enf_changes_seal(&changes);
-        err = carry_out(d, &changes, how == ENF_QUARANTINE_SET ? DISK_REQUIRED : DISK_WANTED, NULL, NULL);
+        enf_changes_seal(&c.changes);
+        err = carry_out(d, &c, NULL, NULL);
         if (err < 0)
-            fall_back(d, &changes);
+            fall_back(d, &c.changes);
+        else
+            enf_conclude(d, &c, NULL, NULL);
     }
-    enf_changes_clear(&changes);
+    enf_conclusion_clear(d, &c);
     arm_expiry(d);
     return err;
 }
@@ -298,49 +234,47 @@ static int release_from_table(struct enf_daemon *d, const struct enf_release *r,
 }
 
 /* The prefixes from first on that something was released of. */
-static void after_release(struct enf_daemon *d, const struct enf_release *r,
-                          const struct enf_changes *changes, size_t first, const size_t *released)
+static void note_released(const struct enf_release *r, struct enf_conclusion *c, size_t first,
+                          const size_t *released, size_t *out_released)
 {
     for (size_t i = first; i < r->len; i++) {
+        *out_released += released[i];
         if (released[i] > 0)
-            enf_unsaved_release(d, &r->prefixes[i]);
+            c->released[c->released_len++] = r->prefixes[i];
     }
-    /* Runs of them: nearly always all. */
-    for (size_t i = first, end; i < r->len; i = end + 1) {
-        for (end = i; end < r->len && released[end] > 0; end++)
-            ;
-        enf_enforce_forget(d, &r->prefixes[i], end - i);
-    }
-    for (size_t i = 0; r->fn && i < changes->told_len; i++) {
-        if (changes->told[i].change == ENF_QUARANTINE_RELEASED)
-            r->fn(r->ctx, &changes->told[i].entry);
+    for (size_t i = 0; r->fn && i < c->changes.told_len; i++) {
+        if (c->changes.told[i].change == ENF_QUARANTINE_RELEASED)
+            r->fn(r->ctx, &c->changes.told[i].entry);
     }
 }
 
 /* One change. *at: where it begins, then where the next one does. */
 static int release_some(struct enf_daemon *d, const struct enf_release *r, size_t *at, size_t *out_released)
 {
-    struct enf_changes changes;
+    struct enf_conclusion c = {.needs_disk = true};
+    struct enf_changes *changes = &c.changes;
     size_t first = *at, *released = calloc(r->len, sizeof *released);
+    int err = enf_conclusion_init(d, &c);
 
-    if (!released)
-        return -ENOMEM;
-    enf_changes_init(&changes);
-    int err = release_from_table(d, r, &changes, at, released);
-    enf_changes_seal(&changes);
-    if (err == 0 && changes.told_len + changes.rows_len > 0)
-        err = carry_out(d, &changes, DISK_REQUIRED, r->actor, r->reason);
-    else if (err == 0)
-        err = changes.err;
-    if (err < 0 && (changes.err < 0 || changes.rows_len > 0))
-        fall_back(d, &changes);
+    c.released = calloc(r->len, sizeof *c.released);
+    if (err == 0 && (!released || !c.released))
+        err = -ENOMEM;
     if (err == 0) {
-        after_release(d, r, &changes, first, released);
-        for (size_t i = first; i < r->len; i++)
-            *out_released += released[i];
+        err = release_from_table(d, r, changes, at, released);
+        enf_changes_seal(changes);
+        if (err == 0 && changes->told_len + changes->rows_len > 0)
+            err = carry_out(d, &c, r->actor, r->reason);
+        else if (err == 0)
+            err = changes->err;
+        if (err < 0 && (changes->err < 0 || changes->rows_len > 0))
+            fall_back(d, changes);
+    }
+    if (err == 0) {
+        note_released(r, &c, first, released, out_released);
+        enf_conclude(d, &c, r->actor, r->reason);
     }
     free(released);
-    enf_changes_clear(&changes);
+    enf_conclusion_clear(d, &c);
     return err;
 }
 
@@ -359,32 +293,23 @@ int enf_enforce_release(struct enf_daemon *d, const struct enf_release *release,
 #define EXPIRE_AT_ONCE  1000
 #define EXPIRY_AHEAD_MS 5000
 
-static void forget_told(struct enf_daemon *d, const struct enf_changes *changes)
-{
-    struct enf_prefix subscribers[256];
-
-    for (size_t i = 0; i < changes->told_len;) {
-        size_t n = 0;
-        for (; n < sizeof subscribers / sizeof *subscribers && i < changes->told_len; i++)
-            subscribers[n++] = changes->told[i].entry.subscriber;
-        enf_enforce_forget(d, subscribers, n);
-    }
-}
-
 void enf_enforce_expire(struct enf_daemon *d)
 {
-    struct enf_changes changes;
+    struct enf_conclusion c = {0};
 
-    enf_changes_init(&changes);
-    enf_quarantine_expire(d->quarantine, enf_clock_wall_ms(), EXPIRE_AT_ONCE, &changes.sink);
-    enf_changes_seal(&changes);
-    if (changes.told_len > 0) {
-        int err = carry_out(d, &changes, DISK_WANTED, NULL, NULL);
+    if (enf_conclusion_init(d, &c) < 0)
+        return; /* at the next tick */
+    enf_quarantine_expire(d->quarantine, enf_clock_wall_ms(), EXPIRE_AT_ONCE, &c.changes.sink);
+    enf_changes_seal(&c.changes);
+    if (c.changes.told_len > 0) {
+        int err = carry_out(d, &c, NULL, NULL);
         if (err < 0)
             enf_log_line("quarantine", "expired entries could not be written: %s", strerror(-err));
-        forget_told(d, &changes);
+        else
+            enf_conclude(d, &c, NULL, NULL);
+        enf_forget_ended(d, &c.changes);
     }
-    enf_changes_clear(&changes);
+    enf_conclusion_clear(d, &c);
     arm_expiry(d);
 }
 

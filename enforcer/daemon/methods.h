@@ -46,6 +46,8 @@ json_t *enf_entry_json(struct enf_daemon *d, const struct enf_quarantine *entry)
 struct enf_prefix enf_as_subscriber(const struct enf_daemon *d, const struct enf_prefix *given);
 /* True where the prefix is counted as one subscriber of its place: a single, not a net. */
 bool enf_is_single(const struct enf_daemon *d, const struct enf_prefix *prefix);
+/* Whether the request names few and single addresses: its change may wait for the disk with others'. */
+bool enf_is_small_change(void *ctx, const json_t *params);
 /* Gives *object away as the result; a NULL object is an error. */
 int enf_done(json_t *object, json_t **result, struct enf_control_error *error);
 /* The text of a time, or JSON null for ENF_FOREVER and 0. */

@@ -12,6 +12,7 @@
 #define WIDEST_V6       32
 #define PAGE_LIMIT      5000
 #define RELEASED_LISTED 10000 /* entries of an answer */
+#define SMALL_MAX       256   /* addresses of a change that waits for the disk with others' */
 
 int enf_done(json_t *object, json_t **result, struct enf_control_error *error)
 {
@@ -275,6 +276,25 @@ METHOD(enf_method_quarantine_release)
     }
     return enf_done(json_pack("{s:o, s:I}", "released", released.list, "total", (json_int_t)all), result,
                     error);
+}
+
+/* Prefixes may release so many that nobody else should wait for it. */
+bool enf_is_small_change(void *ctx, const json_t *params)
+{
+    const json_t *addresses = json_object_get(params, "addresses");
+    struct enf_prefix *prefixes = NULL;
+    struct enf_control_error error = {0};
+    size_t len = 0;
+    bool small = json_array_size(addresses) <= SMALL_MAX &&
+                 enf_params_prefixes(params, "addresses", ENF_PARAM_REQUIRED, &prefixes, &len, &error) >= 0;
+
+    for (size_t i = 0; small && i < len; i++) {
+        struct enf_prefix subscriber = enf_as_subscriber(ctx, &prefixes[i]);
+        small = enf_is_single(ctx, &subscriber);
+    }
+    free(prefixes);
+    enf_control_error_clear(&error);
+    return small;
 }
 
 /* --- list --- */

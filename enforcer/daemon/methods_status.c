@@ -12,8 +12,8 @@
 
 const struct enf_control_method enf_methods[] = {
     {"status", false, enf_method_status},
-    {"quarantine.add", true, enf_method_quarantine_add},
-    {"quarantine.release", true, enf_method_quarantine_release},
+    {"quarantine.add", true, enf_method_quarantine_add, .batched = enf_is_small_change},
+    {"quarantine.release", true, enf_method_quarantine_release, .batched = enf_is_small_change},
     {"quarantine.list", false, enf_method_quarantine_list},
     {"subscriber.show", false, enf_method_show},
     {"subscriber.top", false, enf_method_top, true},
@@ -292,6 +292,16 @@ static json_t *quarantine_json(const struct enf_daemon *d)
                      "capacity", (json_int_t)d->running->config->quarantine.max_entries, "levels", levels);
 }
 
+/* What the disk was waited for. */
+static json_t *state_json(const struct enf_daemon *d)
+{
+    struct enf_store_counts counts;
+
+    enf_store_count(d->store, &counts);
+    return json_pack("{s:I, s:I}", "changes", (json_int_t)counts.changes, "commits",
+                     (json_int_t)counts.commits);
+}
+
 METHOD(enf_method_status)
 {
     static const char *const known[] = {NULL};
@@ -315,7 +325,7 @@ METHOD(enf_method_status)
     json_t *coverage = coverage_json(d);
     return enf_done(
         json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, "
-                  "s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}",
+                  "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}",
                   "version", ENF_VERSION, "run", d->run, "pid", (int)getpid(), "mode",
                   d->mode == ENF_MODE_OBSERVE ? "observe" : "enforce", "mode_origin",
                   d->mode_by_hand ? "hand" : "file", "started", enf_time_json(d->started_ms), "uptime_s",
@@ -325,7 +335,7 @@ METHOD(enf_method_status)
                   groups_json(d, counters), "counters", counters, "telemetry", telemetry_json(d), "events",
                   events_json(d), "hooks", hooks_json(d), "kernel", kernel, "governor", governor_json(d),
                   "coverage", coverage, "detector", detector_json(d), "flows", flows_json(d), "quarantine",
-                  quarantine_json(d), "warnings", warnings_json(d), "relays",
+                  quarantine_json(d), "state", state_json(d), "warnings", warnings_json(d), "relays",
                   (json_int_t)d->hand_relays_len + (json_int_t)d->running->config->relays_len, "clients",
                   (json_int_t)control.clients),
         result, error);

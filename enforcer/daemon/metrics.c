@@ -36,6 +36,7 @@ struct gathered {
     struct enf_detector_stats detector;
     struct enf_flows_stats flows;
     struct enf_control_stats control;
+    struct enf_store_counts state;
     size_t tripped;
     const size_t (*tally)[ENF_LEVEL_COUNT]; /* by group */
 };
@@ -70,6 +71,7 @@ static void gather(struct enf_daemon *d, struct gathered *g)
     g->tally = enf_tally_look(d);
     if (d->control)
         enf_control_stats(d->control, &g->control);
+    enf_store_count(d->store, &g->state);
 }
 
 /* --- parts of the page --- */
@@ -299,6 +301,10 @@ static void put_events(struct enf_daemon *d, const struct gathered *g, struct en
           (double)g->events.waiting);
     gauge(page, "enforcer_events_spooled", NULL, "Of these, those in spools on disk.",
           (double)g->events.spooled);
+    counter(page, "enforcer_state_changes", "Changes of the quarantine that are in the state on disk.",
+            g->state.changes);
+    counter(page, "enforcer_state_commits", "Waits for the disk; changes that come together share one.",
+            g->state.commits);
     counter(page, "enforcer_reports_lost", "Reports of workers that did not fit into the mailbox.",
             enf_mailbox_lost(&d->mailbox));
 }

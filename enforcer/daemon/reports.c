@@ -344,6 +344,8 @@ static void on_relay(struct enf_daemon *d, const struct enf_report *report)
     enf_relay_suspect(d, report, what);
 }
 
+#define BATCH_MAX 256 /* convictions that are lasting together */
+
 /* Events of which there may be thousands wait for each other on their way out; a conviction waits for
  * nothing. */
 static void handle(struct enf_daemon *d, struct enf_report *report)
@@ -362,13 +364,28 @@ static void handle(struct enf_daemon *d, struct enf_report *report)
         on_conviction(d, report);
 }
 
+static bool is_conviction(const struct enf_report *report)
+{
+    return report->kind == ENF_REPORT_CONVICTION || report->kind == ENF_REPORT_METER;
+}
+
+/* All convictions that wait share the waits for the disk. They are in force already. */
 void enf_reports_handle(struct enf_daemon *d)
 {
+    size_t batched = 0;
+
     for (struct enf_report *report = enf_mailbox_take(&d->mailbox), *next; report; report = next) {
         next = report->next;
+        if (is_conviction(report) && batched++ == 0)
+            enf_enforce_batch_begin(d);
         handle(d, report);
         enf_report_free(report);
+        if (batched == BATCH_MAX) {
+            enf_enforce_batch_end(d);
+            batched = 0;
+        }
     }
+    enf_enforce_batch_end(d);
     enf_hub_release(d->hub, enf_clock_steady_ms());
     enf_sinks_kick(d); /* a receiver that had no room for them */
 }

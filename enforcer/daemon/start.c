@@ -61,6 +61,16 @@ static int open_hub(struct enf_daemon *d)
     return 0;
 }
 
+static bool on_batch_begin(void *ctx)
+{
+    return enf_enforce_batch_begin(ctx);
+}
+
+static int on_batch_end(void *ctx)
+{
+    return enf_enforce_batch_end(ctx);
+}
+
 static void on_denied(void *ctx, const struct enf_control_caller *caller, const char *method,
                       uint64_t suppressed)
 {
@@ -108,6 +118,8 @@ static int open_control(struct enf_daemon *d)
         .hooks = {.denied = on_denied,
                   .begin = enf_audit_begin,
                   .done = enf_audit_request,
+                  .batch_begin = on_batch_begin,
+                  .batch_end = on_batch_end,
                   .events_since = on_since,
                   .events_next = on_next},
         .ctx = d,

@@ -217,6 +217,14 @@ static int write_check(struct enf_store *store)
     return err;
 }
 
+static int on_commit(void *ctx)
+{
+    struct enf_store *store = ctx;
+
+    store->counts.commits++;
+    return 0;
+}
+
 static int database_open(struct enf_store *store)
 {
     uint64_t version = 0;
@@ -239,6 +247,8 @@ static int database_open(struct enf_store *store)
         err = version < ENF_STORE_VERSION ? schema_make(store, version) : write_check(store);
     if (!err)
         err = enf_store_prepare(store);
+    if (!err)
+        sqlite3_commit_hook(store->db, on_commit, store);
     if (!err)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return err;

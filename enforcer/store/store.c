@@ -217,13 +217,20 @@ int enf_store_savepoint_end(struct enf_store *store, int err)
 /* --- transactions ------------------------------------------------------------------------------------------
  */
 
+static bool is_gone(const struct enf_store *store)
+{
+    return sqlite3_get_autocommit(store->db);
+}
+
 int enf_store_begin(struct enf_store *store)
 {
     int err;
 
     if (store->in_transaction)
         return -EALREADY;
-    err = enf_store_execute(store, "BEGIN IMMEDIATE");
+    if (store->in_batch && is_gone(store))
+        return enf_store_refused(store, -EIO, "the batch is gone");
+    err = enf_store_execute(store, store->in_batch ? "SAVEPOINT change" : "BEGIN IMMEDIATE");
     if (err)
         return err;
     store->in_transaction = true;
@@ -231,16 +238,22 @@ int enf_store_begin(struct enf_store *store)
     return 0;
 }
 
+static void undo(struct enf_store *store, const char *sql)
+{
+    for (unsigned i = 0; i < ENF_STATEMENT_COUNT; i++)
+        sqlite3_reset(store->statements[i]);
+    /* What cannot be taken back alone takes the rest of the batch with it. */
+    if (!is_gone(store) && sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK && !is_gone(store))
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    store->counts_known = false;
+}
+
 void enf_store_rollback(struct enf_store *store)
 {
     if (!store->in_transaction)
         return;
-    for (unsigned i = 0; i < ENF_STATEMENT_COUNT; i++)
-        sqlite3_reset(store->statements[i]);
-    if (!sqlite3_get_autocommit(store->db))
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    undo(store, store->in_batch ? "ROLLBACK TO change; RELEASE change" : "ROLLBACK");
     store->in_transaction = false;
-    store->counts_known = false;
 }
 
 int enf_store_commit(struct enf_store *store)
@@ -249,16 +262,59 @@ int enf_store_commit(struct enf_store *store)
 
     if (!store->in_transaction)
         return -EINVAL;
-    if (!err && sqlite3_get_autocommit(store->db))
+    if (!err && is_gone(store))
         err = enf_store_refused(store, -EIO, "the transaction is gone");
     if (!err)
-        err = enf_store_execute(store, "COMMIT");
+        err = enf_store_execute(store, store->in_batch ? "RELEASE change" : "COMMIT");
     if (err) {
         enf_store_rollback(store);
         return err;
     }
     store->in_transaction = false;
+    if (store->in_batch)
+        store->batch_changes++;
+    else
+        store->counts.changes++;
     return 0;
+}
+
+int enf_store_batch_begin(struct enf_store *store)
+{
+    int err;
+
+    if (store->in_batch || store->in_transaction)
+        return -EALREADY;
+    err = enf_store_execute(store, "BEGIN IMMEDIATE");
+    if (err)
+        return err;
+    store->in_batch = true;
+    store->batch_before = sqlite3_total_changes(store->db);
+    store->batch_changes = 0;
+    return 0;
+}
+
+int enf_store_batch_end(struct enf_store *store)
+{
+    int err = 0;
+
+    if (!store->in_batch)
+        return -EINVAL;
+    enf_store_rollback(store);
+    store->in_batch = false;
+    if (is_gone(store))
+        err = enf_store_refused(store, -EIO, "the batch is gone");
+    else if (sqlite3_total_changes(store->db) != store->batch_before)
+        err = enf_store_execute(store, "COMMIT");
+    if (err || !is_gone(store)) /* nothing was written: there is nothing to wait for */
+        undo(store, "ROLLBACK");
+    if (!err)
+        store->counts.changes += store->batch_changes;
+    return err;
+}
+
+void enf_store_count(const struct enf_store *store, struct enf_store_counts *out)
+{
+    *out = store->counts;
 }
 
 int enf_store_verify(struct enf_store *store)

@@ -56,6 +56,10 @@ struct enf_store {
     char why[ENF_STORE_MESSAGE_LEN]; /* it keeps nothing; "": it is a file */
     bool in_transaction;
     int broken; /* the first failure within the transaction */
+    bool in_batch;
+    int batch_before;       /* rows ever changed when it began */
+    uint64_t batch_changes; /* transactions within it */
+    struct enf_store_counts counts;
     uint64_t bad_rows;
     bool counts_known; /* of the two below */
     uint64_t history_rows;

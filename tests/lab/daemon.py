@@ -137,10 +137,15 @@ class Control:
         self._len = len(line)
         return json.loads(line)
 
-    def call(self, method, **params):
-        """The result; Rejected where it is an error. What was done must fit docs/schemas/control.json."""
+    def ask(self, method, **params):
+        """Does not wait for the answer; its id."""
         number = next(self._ids)
         self.raw(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n")
+        return number
+
+    def call(self, method, **params):
+        """The result; Rejected where it is an error. What was done must fit docs/schemas/control.json."""
+        number = self.ask(method, **params)
         while True:
             answer = self.line()
             if answer is None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """18. The state's disk is full, read-only, broken, or written by a newer version: it is said, enforcement goes on, nothing is
 overwritten, and what can be known again comes back."""
+import contextlib
+import ipaddress
+import re
 import shutil
 import signal
 import sqlite3
@@ -105,6 +108,71 @@ def test_full_disk(home, disk):
     assert daemon.call("status")["mode_origin"] == "hand", "the mode was written later"
     assert daemon.call("mode.set", mode="file") == {"mode": "enforce", "origin": "file", "saved": True}
     assert dropped(gate, sub, wish)
+
+
+def ask_at_once(daemon, asked):
+    """(method, address) of one client each, all there before the daemon looks: the error codes, 0 for done."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Control(daemon.socket)) for _ in asked]
+        for client in clients:
+            client.call("quarantine.list", limit=1)
+        daemon.proc.send_signal(signal.SIGSTOP)
+        try:
+            for client, (method, address) in zip(clients, asked):
+                client.ask(method, addresses=[address])
+        finally:
+            daemon.proc.send_signal(signal.SIGCONT)
+        return [answer.get("error", {"code": 0})["code"] for answer in (client.line() for client in clients)]
+
+
+def agree(gate, names):
+    """Table, state and kernel have these and no other."""
+    assert gate.daemon.quarantined().keys() == names
+    with contextlib.closing(sqlite3.connect(f"file:{gate.daemon.config['state']}/state.db?mode=ro", uri=True)) as db:
+        assert {str(ipaddress.ip_address(row[0])) for row in db.execute("SELECT addr FROM quarantine")} == names
+    kernel = set(re.findall(r"(198\.18\.\S+) timeout", gate.kernel_set(4)))
+    assert kernel == names
+    assert gate.daemon.call("status")["coverage"]["ratio"] == 1
+
+
+def test_many_clients_share_the_disk(home, disk):
+    """Changes that come together share a wait for the disk; where it is full, each of them is refused and nothing is done."""
+    gate, daemon = home, home.daemon
+    ring = [f"198.18.0.{n}" for n in range(1, 33)]
+
+    def fewer_waits():
+        before = daemon.call("status")["state"]
+        assert ask_at_once(daemon, [("quarantine.add", name) for name in ring]) == [0] * len(ring)
+        agree(gate, set(ring))
+        assert ask_at_once(daemon, [("quarantine.release", name) for name in ring]) == [0] * len(ring)
+        agree(gate, set())
+        after = daemon.call("status")["state"]
+        changes, commits = (after[what] - before[what] for what in ("changes", "commits"))
+        assert changes == 2 * len(ring)
+        print(f"\n{changes} changes, {commits} waits for the disk")
+        return commits <= changes // 2  # a busy machine may break off each turn
+    wait_for("changes to share waits for the disk", fewer_waits)
+
+    assert ask_at_once(daemon, [("quarantine.add", name) for name in ring[:8]]) == [0] * 8
+    fill(disk)
+    held = set(ring[:8])
+    asked = [("quarantine.release", name) for name in ring[:8]] + [("quarantine.add", name) for name in ring[8:]]
+
+    def all_refused():
+        mark = daemon.mark()
+        codes = ask_at_once(daemon, asked)
+        for (method, name), code in zip(asked, codes):  # what still fitted is done and told, the rest is neither
+            assert code in (0, -32003, -32008), codes
+            if code == 0:
+                (held.add if method == "quarantine.add" else held.discard)(name)
+        agree(gate, held)
+        told = {e["enforcer"]["subscriber"] for what in ("quarantined", "released") for e in daemon.events(what, since=mark)}
+        assert told == {name for (_, name), code in zip(asked, codes) if code == 0}
+        return set(codes) == {-32008}
+    wait_for("the disk to refuse all", all_refused)
+    (disk / "filler").unlink()
+    assert ask_at_once(daemon, asked) == [0] * len(asked)
+    agree(gate, set(ring[8:]))
 
 
 def test_read_only_disk(home, disk):

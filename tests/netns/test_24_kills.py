@@ -21,6 +21,7 @@ from node import LabError
 
 KILLS = int(os.environ.get("KILLS", 300 if os.environ.get("LONG") == "1" else 10))
 SEED = int(os.environ.get("SEED", time.time_ns() % 10**6))
+CLIENTS = 10  # at once: their changes wait for the disk together
 SECOND = 1.0
 ABSENT = None
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
@@ -172,7 +173,7 @@ def compare(gate, clients, convicted, folder):
 
 def test_sigkill_under_load(gate, tmp_path):
     dice, counts = random.Random(SEED), {"reloads": 0}
-    clients = [Client(gate, n, random.Random(SEED * 10 + n)) for n in range(3)]
+    clients = [Client(gate, n, random.Random(SEED * 10 + n)) for n in range(CLIENTS)]
     daemon, convictions, longest = gate.daemon, 0, 0.0
     print(f"\nseed {SEED}")
     for kill in range(KILLS):

@@ -25,6 +25,7 @@
 #define ENF_CONTROL_ADMIN_RESERVE 16    /* … of which viewers never get these */
 #define ENF_CONTROL_UID_MAX       64    /* of one uid at once; admins are exempt */
 #define ENF_CONTROL_STALL_MS      30000 /* a client that takes nothing of its answer for so long is closed */
+#define ENF_CONTROL_BATCH_MAX     64    /* requests that are lasting together */
 #define ENF_CONTROL_LINGER_MS     5000  /* a client that is sent away has so long to read why */
 
 struct enf_control;        /* private to control/ */
@@ -51,6 +52,9 @@ struct enf_control_method {
     enf_control_handler handler;
     bool slow;   /* takes long: one at a time of all clients, and for half of the thread's time at most */
     bool portal; /* also for the portal */
+    /* Whether such a request may be done between the hooks batch_begin and batch_end. NULL: never. Not slow.
+     */
+    bool (*batched)(void *ctx, const json_t *params);
 };
 
 /* One event of the stream: text is its JSON object (a newline at the end is allowed), valid until the next
@@ -74,6 +78,13 @@ struct enf_control_hooks {
     /* A method that changes was called by one who may, and is done (code 0 in error) or not. */
     void (*done)(void *ctx, const struct enf_control_caller *caller, const char *method, const json_t *params,
                  const struct enf_control_error *error);
+    /* Batched requests of several clients that are ready at once may become lasting together: one a client,
+     * at most ENF_CONTROL_BATCH_MAX, all in one turn of the loop, and no other method in between. begin says
+     * whether; false: each is on its own. Their answers wait for end. Where it is negative, nothing of what
+     * was done since begin holds, the answers are thrown away, and the requests are done again, each on its
+     * own. */
+    bool (*batch_begin)(void *ctx);
+    int (*batch_end)(void *ctx);
     /* The sequence of the first remembered event at or after since_ms (wall clock); UINT64_MAX asks for that
      * of the event to come next. */
     uint64_t (*events_since)(void *ctx, uint64_t since_ms);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* State on disk: one SQLite file, "state.db" in the state directory. When a call has returned 0 outside a
- * transaction, or enf_store_commit has, the disk has it. What is read back is treated as a stranger's:
- * checked row by row. A store belongs to one thread at a time. Strings that a callback gets are valid while
- * it runs; callbacks must not change the store. History is in store/history.h. */
+ * transaction and a batch, or the end of those has, the disk has it. What is read back is treated as a
+ * stranger's: checked row by row. A store belongs to one thread at a time. Strings that a callback gets are
+ * valid while it runs; callbacks must not change the store. History is in store/history.h. */
 #pragma once
 
 #include "enforcer/core/addr.h"
@@ -86,6 +86,21 @@ int enf_store_set_aside(const char *directory, uint64_t now_ms, char *path, size
 int enf_store_begin(struct enf_store *store);
 int enf_store_commit(struct enf_store *store);
 void enf_store_rollback(struct enf_store *store);
+
+/* Several transactions that share one wait for the disk: between the two, commit says that a transaction is
+ * part of the batch, and rollback takes back that one alone. What is written outside of transactions is part
+ * as well. The disk has it when end has returned 0, and has nothing of it where end returns -errno; a disk
+ * that took all back before the end lets begin and commit fail until then. Not nested, not within a
+ * transaction: -EALREADY. */
+int enf_store_batch_begin(struct enf_store *store);
+int enf_store_batch_end(struct enf_store *store);
+
+/* Since the store was opened. */
+struct enf_store_counts {
+    uint64_t changes; /* transactions that are on disk */
+    uint64_t commits; /* waits for the disk: of a transaction, a batch, or one statement alone */
+};
+void enf_store_count(const struct enf_store *store, struct enf_store_counts *out);
 
 /* --- quarantine: rows by subscriber, net, level and forced -------------------------------------------------
  */

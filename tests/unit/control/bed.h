@@ -48,6 +48,15 @@ struct bed {
     int denied;
     uint64_t suppressed;
     char denied_method[64];
+    int notes[256]; /* what do_note did and what lasts, in its order */
+    size_t notes_len;
+    size_t lasting; /* of them, before the batch that is open */
+    int batches;    /* begun */
+    bool in_batch;
+    bool never_begin; /* batch_begin says no */
+    int refuse;       /* so many ends say no */
+    int fds[100];     /* of clients, for a fn */
+    size_t fds_len;
     struct enf_control_principal me;
     struct enf_control_access access;
 };
@@ -115,9 +124,57 @@ BED int do_slow(void *ctx, const struct enf_control_caller *caller, const json_t
     return 0;
 }
 
+/* A change that others can take back: the answer says whether it was done in a batch, and how many were
+ * before. */
+BED int do_note(void *ctx, const struct enf_control_caller *caller, const json_t *params, json_t **result,
+                struct enf_control_error *error)
+{
+    struct bed *bed = ctx;
+    int64_t n = 0;
+
+    (void)caller;
+    if (enf_params_integer(params, "n", ENF_PARAM_REQUIRED, 0, 1000, &n, error) < 0)
+        return -EINVAL;
+    if (n == 999)
+        return enf_control_fail(error, ENF_CONTROL_NOT_FOUND, "no such note");
+    bed->notes[bed->notes_len++ % ARRAY_LEN(bed->notes)] = (int)n;
+    *result = json_pack("{s:b, s:i}", "batched", (int)bed->in_batch, "at", (int)bed->notes_len);
+    return 0;
+}
+
+BED bool is_batched(void *ctx, const json_t *params)
+{
+    (void)ctx;
+    return !json_object_get(params, "alone");
+}
+
+BED bool batch_begin(void *ctx)
+{
+    struct bed *bed = ctx;
+
+    if (bed->never_begin || bed->in_batch)
+        return false;
+    bed->in_batch = true;
+    bed->lasting = bed->notes_len;
+    bed->batches++;
+    return true;
+}
+
+BED int batch_end(void *ctx)
+{
+    struct bed *bed = ctx;
+
+    bed->in_batch = false;
+    if (bed->refuse == 0)
+        return 0;
+    bed->refuse--;
+    bed->notes_len = bed->lasting;
+    return -EIO;
+}
+
 static const struct enf_control_method methods[] = {
     {"echo", false, do_echo}, {"change", true, do_echo},      {"long", false, do_long},
-    {"emit", false, do_emit}, {"slow", false, do_slow, true},
+    {"emit", false, do_emit}, {"slow", false, do_slow, true}, {"note", true, do_note, .batched = is_batched},
 };
 
 BED void on_denied(void *ctx, const struct enf_control_caller *caller, const char *method,
@@ -179,7 +236,11 @@ BED void start(struct bed *bed)
         .path = bed->path,
         .methods = methods,
         .methods_len = ARRAY_LEN(methods),
-        .hooks = {.denied = on_denied, .events_since = events_since, .events_next = events_next},
+        .hooks = {.denied = on_denied,
+                  .batch_begin = batch_begin,
+                  .batch_end = batch_end,
+                  .events_since = events_since,
+                  .events_next = events_next},
         .ctx = bed,
         .access = bed->access,
         .stall_ms = bed->stall_ms ? bed->stall_ms : 1000,

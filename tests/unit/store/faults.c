@@ -218,6 +218,31 @@ static int change_history_prune(struct enf_store *store)
     return enf_store_history_prune(store, NOW + 1, 0, NULL);
 }
 
+/* Several transactions, one wait for the disk. */
+static int change_batch(struct enf_store *store)
+{
+    struct enf_quarantine a = entry("198.51.100.77"), b = entry("198.51.100.78");
+    int err = enf_store_batch_begin(store);
+
+    if (err)
+        return err;
+    err = enf_store_begin(store);
+    if (!err)
+        err = enf_store_quarantine_put(store, &a);
+    if (!err)
+        err = enf_store_commit(store);
+    if (!err)
+        err = change_history_add(store);
+    if (!err)
+        err = enf_store_begin(store);
+    if (!err)
+        err = enf_store_quarantine_put(store, &b);
+    if (!err)
+        err = enf_store_commit(store);
+    int end = enf_store_batch_end(store);
+    return end ? end : err;
+}
+
 static const struct {
     const char *name;
     int (*change)(struct enf_store *store);
@@ -233,6 +258,7 @@ static const struct {
     {"audit prune", change_audit_prune},
     {"history add", change_history_add},
     {"history prune", change_history_prune},
+    {"batch", change_batch},
 };
 
 static int open_store(struct bed *bed)
