@@ -2,6 +2,7 @@
 /* The whole quarantine into the kernel's sets, before the first rule is in force: at a start, and where the
  * table was gone. What is to go in waits in a few chunks; where they do not suffice, a thread empties them,
  * so that reading a large state and filling the kernel's sets go on at the same time. */
+#include "enforcer/core/text.h"
 #include "enforcer/daemon/daemon.h"
 #include "enforcer/daemon/tiers.h"
 #include "enforcer/kernel/ruleset.h"
@@ -22,7 +23,6 @@ _Static_assert(CHUNKS *ENF_KERNEL_CHUNK > ENF_COMPARE_AT_ONCE, "a thread is for 
 struct enf_restore {
     struct enf_kernel *kernel;
     uint64_t began_ms; /* steady clock */
-    uint64_t now_ms;   /* wall clock, when the chunk that is being filled was begun */
     size_t singles;    /* all so far */
     bool threaded;
     pthread_t thread;
@@ -33,6 +33,7 @@ struct enf_restore {
     bool over;
     int err;
     struct chunk {
+        uint64_t now_ms; /* wall clock, from which the timeouts count */
         size_t len;
         struct enf_kernel_single singles[ENF_KERNEL_CHUNK];
     } chunks[CHUNKS];
@@ -46,7 +47,7 @@ static struct enf_restore *restore_new(struct enf_kernel *kernel)
         return NULL;
     r->kernel = kernel;
     r->began_ms = enf_clock_steady_ms();
-    r->now_ms = enf_clock_wall_ms();
+    r->chunks[0].now_ms = enf_clock_wall_ms();
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->moved, NULL);
     return r;
@@ -59,9 +60,29 @@ static void restore_free(struct enf_restore *r)
     free(r);
 }
 
-static int fill(struct enf_kernel *kernel, const struct chunk *chunk)
+/* The chunk may have waited: for the rest of the state, or on a busy machine. */
+static void catch_up(struct chunk *chunk)
 {
+    uint64_t now_ms = enf_clock_wall_ms(), late_ms = now_ms > chunk->now_ms ? now_ms - chunk->now_ms : 0;
+
+    for (size_t i = 0; i < chunk->len; i++) {
+        uint64_t *left_ms = &chunk->singles[i].timeout_ms;
+        if (*left_ms != ENF_FOREVER)
+            *left_ms = *left_ms > late_ms ? *left_ms - late_ms : 1;
+    }
+    chunk->now_ms = now_ms;
+}
+
+static int fill(struct enf_kernel *kernel, struct chunk *chunk)
+{
+    catch_up(chunk);
     return enf_kernel_singles_fill(kernel, chunk->singles, chunk->len);
+}
+
+static int set_exactly(struct enf_kernel *kernel, struct chunk *chunk)
+{
+    catch_up(chunk);
+    return enf_kernel_singles(kernel, chunk->singles, chunk->len);
 }
 
 /* The kernel makes the set's hash larger as it fills, in a work that waits for this thread's processor; until
@@ -81,7 +102,7 @@ static void *empty_chunks(void *arg)
             pthread_cond_wait(&r->moved, &r->lock);
         if (r->taken == r->given)
             break;
-        const struct chunk *chunk = &r->chunks[r->taken % CHUNKS];
+        struct chunk *chunk = &r->chunks[r->taken % CHUNKS];
         int err = r->err;
         pthread_mutex_unlock(&r->lock);
         if (err == 0)
@@ -124,7 +145,7 @@ static void next_chunk(struct enf_restore *r)
         pthread_cond_wait(&r->moved, &r->lock);
     pthread_mutex_unlock(&r->lock);
     r->chunks[r->given % CHUNKS].len = 0;
-    r->now_ms = enf_clock_wall_ms();
+    r->chunks[r->given % CHUNKS].now_ms = enf_clock_wall_ms();
 }
 
 /* Entries of one subscriber (of several levels) follow each other: the latest end counts. */
@@ -155,13 +176,13 @@ static void take_single(struct enf_restore *r, const struct enf_kernel_single *s
 
 void enf_restore_take(struct enf_restore *r, const struct enf_quarantine *entry)
 {
-    struct enf_kernel_single single = {.subscriber = entry->subscriber,
-                                       .timeout_ms = enf_left_ms(entry->until_ms, r->now_ms)};
+    struct enf_kernel_single single = {.subscriber = entry->subscriber};
 
     if (entry->net)
         return;
     if (r->chunks[r->given % CHUNKS].len + ENF_KERNEL_TIER_COUNT > ENF_KERNEL_CHUNK)
         next_chunk(r);
+    single.timeout_ms = enf_left_ms(entry->until_ms, r->chunks[r->given % CHUNKS].now_ms);
     for (unsigned tier = 0; tier < ENF_KERNEL_TIER_COUNT; tier++) {
         single.tier = tier;
         if (enf_tier_holds(tier, entry->level))
@@ -181,8 +202,8 @@ static int push_rest(struct enf_restore *r)
         exact = !empty;
     }
     for (size_t n = r->taken; err == 0 && n <= r->given; n++) {
-        const struct chunk *chunk = &r->chunks[n % CHUNKS];
-        err = exact ? enf_kernel_singles(r->kernel, chunk->singles, chunk->len) : fill(r->kernel, chunk);
+        struct chunk *chunk = &r->chunks[n % CHUNKS];
+        err = exact ? set_exactly(r->kernel, chunk) : fill(r->kernel, chunk);
     }
     return err;
 }
