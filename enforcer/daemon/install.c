@@ -75,7 +75,7 @@ int enf_install(struct enf_daemon *d, const struct enf_running *running, enum en
         return words(error, "changes of others cannot be listened to", err);
     }
     /* What an earlier daemon left says it. Else it stays what it was, or the native one is tried first. */
-    if (!keep)
+    if (!keep && needs_queue(config, mode))
         enf_kernel_queue_kind(d->kernel, &d->queue_kind);
     err = keep ? enf_ruleset_load_around_queues(text, d->truth.notify, error)
                : enf_ruleset_load(text, d->truth.notify, error);

@@ -13,9 +13,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Of the bucket `cap` in nft-templates/. */
-#define CAP_PER_SECOND 20
-#define CAP_BURST      1200
+/* New flows of a subscriber: the bucket `cap`. */
+#define CAP_PER_SECOND 20U
+#define CAP_BURST      1200U
 
 #define RESET "meta l4proto tcp reject with tcp reset\n    drop"
 
@@ -229,6 +229,7 @@ static void set_table(struct enf_builder *b)
     enf_builder_set(b, "priority", "filter - 10");
     set_garden(b);
     enf_builder_set(b, "log_limit", "limit rate 2000/second burst 2000 packets");
+    enf_builder_setf(b, "cap_limit", "limit rate over %u/second burst %u packets", CAP_PER_SECOND, CAP_BURST);
     enf_builder_set(b, "log_limit_full", "limit rate 10/second burst 10 packets");
     enf_builder_set(b, "bypass", spec->fail_open ? " bypass" : "");
     enf_builder_set(b, "queue_end", spec->fail_open || spec->observe ? "accept" : "drop");
