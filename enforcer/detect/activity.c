@@ -10,6 +10,7 @@
 
 #define RING_MIN       4 /* after the one inside the slot */
 #define CACHE_LINE     64
+#define MANY_PRINTS    16 /* FEW_MAX and the next do not fit into one bucket */
 #define PRINTS_FETCHED 32 /* of a set that has more, which ones are asked for is not known yet */
 
 static uint32_t clamp_prints(uint32_t connections)
@@ -210,6 +211,7 @@ static bool many_start(struct subscriber *subscriber, const struct activity_cont
     if (!many)
         return false;
     bool whole = true;
+    (void)prints_reserve(&many->prints, context->budget, MANY_PRINTS);
     /* All that is recent: what was used up as well, its retransmissions may still come. */
     for (uint32_t i = subscriber->len - recent_of(subscriber, context); i < subscriber->len; i++) {
         const struct connection *connection = at(subscriber, i);

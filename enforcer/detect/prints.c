@@ -16,27 +16,31 @@ static struct print *bucket_of(const struct prints *prints, uint32_t value, unsi
     return prints->slots + (size_t)(bits & (buckets - 1)) * PRINTS_BUCKET;
 }
 
-/* A free or outlived slot; otherwise NULL. */
-static struct print *find_room(const struct prints *prints, uint32_t value, uint32_t now, uint32_t young_ms)
-{
-    for (unsigned which = 0; which < 2; which++) {
-        struct print *bucket = bucket_of(prints, value, which);
-        for (unsigned i = 0; i < PRINTS_BUCKET; i++)
-            if (!is_young(&bucket[i], now, young_ms))
-                return &bucket[i];
-    }
-    return NULL;
-}
+/* Of a value: its slot, or NULL; where it is NULL, a free or outlived slot for it, or NULL. */
+struct place {
+    struct print *found;
+    struct print *room;
+};
 
-static struct print *find(const struct prints *prints, uint32_t value, uint32_t now, uint32_t young_ms)
+/* One look at both buckets, which are in two cache lines. */
+static struct place place_of(const struct prints *prints, uint32_t value, uint32_t now, uint32_t young_ms)
 {
+    struct place place = {0};
     for (unsigned which = 0; which < 2; which++) {
         struct print *bucket = bucket_of(prints, value, which);
-        for (unsigned i = 0; i < PRINTS_BUCKET; i++)
-            if (bucket[i].value == value && is_young(&bucket[i], now, young_ms))
-                return &bucket[i];
+        for (unsigned i = 0; i < PRINTS_BUCKET; i++) {
+            bool young = is_young(&bucket[i], now, young_ms);
+            if (young && bucket[i].value == value) {
+                place.found = &bucket[i];
+                return place;
+            }
+            if (!young && !place.room)
+                place.room = &bucket[i];
+        }
+        if (prints->len == PRINTS_BUCKET)
+            break; /* both are the same */
     }
-    return NULL;
+    return place;
 }
 
 static struct print *oldest(struct print *bucket, uint32_t now)
@@ -48,16 +52,22 @@ static struct print *oldest(struct print *bucket, uint32_t now)
     return found;
 }
 
+bool prints_reserve(struct prints *prints, struct budget *budget, uint32_t len)
+{
+    prints->slots = budget_alloc(budget, len * sizeof(*prints->slots));
+    prints->len = prints->slots ? len : 0;
+    return prints->slots;
+}
+
 static bool grow(struct prints *prints, struct budget *budget, uint32_t now, uint32_t young_ms)
 {
-    struct prints bigger = {.len = prints->len ? prints->len * 2 : PRINTS_BUCKET};
-    bigger.slots = budget_alloc(budget, bigger.len * sizeof(*bigger.slots));
-    if (!bigger.slots)
+    struct prints bigger;
+    if (!prints_reserve(&bigger, budget, prints->len ? prints->len * 2 : PRINTS_BUCKET))
         return false;
     for (uint32_t i = 0; i < prints->len; i++) {
         if (!is_young(&prints->slots[i], now, young_ms))
             continue;
-        struct print *room = find_room(&bigger, prints->slots[i].value, now, young_ms);
+        struct print *room = place_of(&bigger, prints->slots[i].value, now, young_ms).room;
         if (room) /* twice as many slots as there are values: as good as always */
             *room = prints->slots[i];
     }
@@ -71,20 +81,19 @@ bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, u
 {
     if (prints->len == 0 && !grow(prints, budget, now, rule->young_ms))
         return rule->full_is_seen;
-    struct print *found = find(prints, value, now, rule->young_ms);
-    if (found) {
+    struct place place = place_of(prints, value, now, rule->young_ms);
+    if (place.found) {
         if (rule->refresh)
-            found->time = now;
+            place.found->time = now;
         return true;
     }
-    struct print *room = find_room(prints, value, now, rule->young_ms);
-    while (!room && prints->len < rule->max && grow(prints, budget, now, rule->young_ms))
-        room = find_room(prints, value, now, rule->young_ms);
-    if (!room && rule->full_is_seen)
+    while (!place.room && prints->len < rule->max && grow(prints, budget, now, rule->young_ms))
+        place = place_of(prints, value, now, rule->young_ms);
+    if (!place.room && rule->full_is_seen)
         return true;
-    if (!room)
-        room = oldest(bucket_of(prints, value, 0), now);
-    *room = (struct print){value, now};
+    if (!place.room)
+        place.room = oldest(bucket_of(prints, value, 0), now);
+    *place.room = (struct print){value, now};
     return false;
 }
 

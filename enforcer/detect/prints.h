@@ -31,6 +31,9 @@ struct prints_rule {
     bool full_is_seen; /* a full memory says that everything was seen. Without: the oldest goes */
 };
 
+/* Makes room for len values (a power of two, at least eight) in an empty set, where so many are sure to come:
+ * it need not grow step by step. False where memory is short; it stays empty and may grow later. */
+bool prints_reserve(struct prints *prints, struct budget *budget, uint32_t len);
 /* True where value was added less than young_ms before now; else adds it. Memory that is short is a full one.
  */
 bool prints_seen(struct prints *prints, struct budget *budget, uint32_t value, uint32_t now,
