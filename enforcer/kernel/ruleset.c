@@ -17,7 +17,11 @@
 #define CAP_PER_SECOND 20U
 #define CAP_BURST      1200U
 
-#define RESET "meta l4proto tcp reject with tcp reset\n    drop"
+/* Of all sources together: whoever floods shall not make the router flood. What is over it is dropped. */
+#define RESETS_PER_SECOND "1000"
+#define RESETS            "limit rate " RESETS_PER_SECOND "/second burst " RESETS_PER_SECOND " packets"
+
+#define RESET "meta l4proto tcp " RESETS " reject with tcp reset\n    drop"
 
 /* As nft writes it: whole seconds, at least one (0 would be none), at most what a configuration may say. */
 static void set_seconds(struct enf_builder *b, const char *name, uint64_t ms)
@@ -224,6 +228,7 @@ static void set_table(struct enf_builder *b)
                      spec->upstream_if_len > 0 && spec->antispoof != ENF_RULESET_ANTISPOOF_OFF);
     enf_builder_set(b, "antispoof", antispoof_name(spec->antispoof));
     enf_builder_set(b, "drop", spec->observe ? "accept" : "drop");
+    enf_builder_set(b, "resets", RESETS);
     enf_builder_flag(b, "quarantine_resets", spec->quarantine_resets && !spec->observe);
     enf_builder_set(b, "refuse", spec->observe ? "accept" : spec->quarantine_resets ? RESET : "drop");
     enf_builder_set(b, "priority", "filter - 10");

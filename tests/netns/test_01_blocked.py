@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """1. A blocked or quarantined subscriber gets nothing to TCP/25, by no trick. Each trick is shown arriving with the
 rules off first."""
+import json
+import time
+
 import pytest
 
-from craft import tricks
+from craft import flows, tricks
 from lab import ATTACKER, FAMILIES, HOST, MX, RELAY
-from net import Server, Sniffer, Wire, attempt, ports, tcp_flags, wait_for
+from net import Pacer, Server, Sniffer, Wire, attempt, ports, tcp_flags, wait_for
 
 SOURCE = {"blocked": {4: "100.64.0.7", 6: "2001:db8:1000:700::7"},
           "quarantined": {4: "100.64.1.7", 6: "2001:db8:1000:4007::7"}}
@@ -105,6 +108,29 @@ def test_reset(gate, family):
         assert gate.passes(sub, gate.syn(sub)) == [False]
         assert not sniffer.find(lambda p: (ports(p) or (0, 0, 0))[::2] == (6, 25))
     assert gate.attempt(sub, port=587) == "open"
+
+
+def test_resets_are_few(gate, family):
+    """A host that floods is answered 1,000 times, then 1,000 times a second; nothing passes, and the next one is answered again."""
+    sub = gate.fresh("none", family)
+    gate.attempt(sub, port=587)  # whoever has to find whom has done so
+    before, began = _received(sub.node), time.monotonic()
+    pacer = Pacer(sub.node, flows(sub.address, HOST[family], 5000, first_port=10000), 20000)
+
+    def most():
+        return 1000 + 1000 * (time.monotonic() - began) + 100  # others speak as well
+    with Sniffer(gate.lab.inet) as sniffer:
+        wait_for("a flood of three times as many as may be answered", lambda: pacer.sent() > 3 * most())
+        sent = pacer.stop()
+        assert not sniffer.find(lambda p: (ports(p) or (0, 0, 0))[::2] == (6, 25))
+    time.sleep(0.1)
+    received = _received(sub.node) - before
+    assert 900 < received < most() < sent
+    wait_for("an answer to one", lambda: gate.attempt(sub, timeout=1) == "refused")
+
+
+def _received(node):
+    return json.loads(node.run("ip", "-j", "-s", "link", "show", node.iface).stdout)[0]["stats64"]["rx"]["packets"]
 
 
 def test_between_the_networks(gate, family):
