@@ -12,6 +12,7 @@ PORTS = 16384    # of each source: every SYN is a new flow, as in a real flood
 # Nobody comes near it within a run: each of 65,536 sources sends some ten. Limits as high as UNLIMITED make rules that no
 # configuration of this world has: their meter is larger than the bucket for new flows.
 LIMITS = {"connection_rate": [{"connections": 100, "per": "60s"}], "distinct_destinations": None, "sequential": None}
+RELAYS_WATCHED = 16384  # size of relay_used4
 BURST = 3_000    # of them at once: what a network card hands over after 20 ms of interrupt moderation, or a stalled CPU
 
 
@@ -41,10 +42,13 @@ def daemon(detector):
 
 def daemon_simple(bed):
     """The daemon's loop under the loops' simple rule, at the loops' place. The daemon would put its own rules back, so they stay in
-    front, on the CPU that receives, and let every packet through after a few lookups: for them all sources are relays."""
+    front, on the CPU that receives, and let every packet through after a few lookups: for them all sources are relays. Copies
+    of what relays send are no part of the loop: the set that each must get into for that is full of others."""
     settings = config(bed, "inspect", LIMITS, inbound={"stateless": True})
     settings["relays"] = [{"name": "all", "addresses": [CLIENT_NET], "interface": "g0"}]
     proc = Daemon(bed, settings, cpu=LAST).start().proc
+    others = ", ".join(f"198.19.{i >> 8}.{i & 255}" for i in range(RELAYS_WATCHED))
+    bed.rules("gateway", f"add element inet enforcer relay_used4 {{ {others} }}")
     simple_rule(bed)
     return proc
 
