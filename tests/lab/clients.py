@@ -12,7 +12,8 @@ import subprocess
 import time
 
 from exim import exim_send
-from mail import DOMAIN, Client, fetch, swaks_program
+from fetch import fetch
+from mail import DOMAIN, Client, swaks_program
 from net import connect, tcp_socket
 from node import LabError
 
@@ -56,7 +57,7 @@ def swaks_pipelined(*args, **keys):
 
 
 def msmtp(node, source, server, letter, port=25, tls=None, certificate=None):
-    root = fetch()
+    root = fetch("mail")
     libraries = ":".join(str(root / p) for p in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
     argv = [root / "usr/bin/msmtp", "--file=/dev/null", f"--host={server}", f"--port={port}", f"--source-ip={source}",
             f"--from={letter.sender}", f"--domain=client.{DOMAIN}", "--auth=off", "--timeout=30",

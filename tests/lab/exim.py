@@ -5,8 +5,9 @@ import pathlib
 import socket
 import subprocess
 
+from fetch import fetch
 from letters import Mailbox
-from mail import DOMAIN, fetch
+from mail import DOMAIN
 from net import INET, wait_for
 from node import LabError
 
@@ -83,7 +84,7 @@ class Exim:
     """A folder of its own for one Exim. Use EximServer or exim_send()."""
 
     def __init__(self, node, name, config):
-        self.node, self.root = node, fetch()
+        self.node, self.root = node, fetch("mail")
         self.dir = node.lab.dir / name
         self.exim = self.root / "usr/sbin/exim4"
         for part in ("spool", "log", "mail"):

@@ -3,12 +3,11 @@
 import pathlib
 import re
 import shutil
-import subprocess
 
+from fetch import fetch
 from net import LIMIT, wait_for
 from node import LabError
 
-HERE = pathlib.Path(__file__).resolve().parent
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth><policy context="default">
@@ -18,19 +17,12 @@ BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration
 """
 
 
-def unpacked(name, program, *packages):
-    done = subprocess.run([HERE / "fetch-debs", name, program, *packages], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(done.stderr.strip())
-    return pathlib.Path(done.stdout.strip())
-
-
 class Ufw:
     """With its rules in a folder of the lab; what is forwarded is accepted, as an administrator of a router has it."""
 
     def __init__(self, node, folder):
         self.node, self.root = node, pathlib.Path(folder)
-        self.package = unpacked("ufw", "usr/sbin/ufw", "ufw")
+        self.package = fetch("ufw")
         for part in ("etc", "lib", "usr/share/ufw"):
             shutil.copytree(self.package / part, self.root / part, dirs_exist_ok=True)
         for part in ("", "iptables"):
@@ -63,7 +55,7 @@ class Firewalld:
 
     def __init__(self, node, folder):
         self.node, self.dir = node, pathlib.Path(folder)
-        self.package = unpacked("firewalld", "usr/sbin/firewalld", "firewalld", "python3-firewall", "python3-nftables")
+        self.package = fetch("firewalld")
         (self.dir / "etc").mkdir(parents=True)
         (self.dir / "etc/firewalld.conf").write_text("DefaultZone=trusted\n")
         (self.dir / "bus.conf").write_text(BUS % (self.dir / "bus"))

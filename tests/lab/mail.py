@@ -11,24 +11,14 @@ import pathlib
 import shutil
 import smtplib
 import socket
-import subprocess
 
-from lab import ROOT, BUILD
+from fetch import fetch
 from letters import Mailbox
 from net import LIMIT, tcp_socket, wait_for
 from node import LabError
 
 UID, GID, DROP_GID = 64925, 64925, 64926  # in the mount namespace only
 DOMAIN = "lab.example"
-
-
-def fetch():
-    """The folder with Postfix and swaks; fetched at the first call of all."""
-    done = subprocess.run([ROOT / "tests/lab/fetch-mail"], capture_output=True, text=True, check=False,
-                          env=dict(os.environ, ENFORCER_BUILD=str(BUILD)))
-    if done.returncode != 0:
-        raise LabError(done.stderr.strip())
-    return pathlib.Path(done.stdout.strip().splitlines()[-1])
 
 
 MAIN_CF = """\
@@ -120,7 +110,7 @@ class Postfix:
     on 465, which else is plain. listen: addresses, more: lines for main.cf."""
 
     def __init__(self, node, forward_to=None, bind=None, tls=None, listen=("",), more=""):
-        self.node, self.root = node, fetch()
+        self.node, self.root = node, fetch("mail")
         self.dir = node.lab.dir / f"postfix-{node.name}"
         self.box = Mailbox(self.dir / "mail/inbox")
         self._tls = tls
@@ -207,7 +197,7 @@ def _without_postfix(text):
 
 
 def swaks_program():
-    root = fetch()
+    root = fetch("mail")
     return ["perl", f"-I{root}/usr/share/perl5", *(f"-I{p}" for p in root.glob("usr/lib/*/perl5/*")),
             root / "usr/bin/swaks"]
 

@@ -4,19 +4,10 @@ import json
 import pathlib
 import signal
 import socket
-import subprocess
 
+from fetch import fetch
 from net import LIMIT, wait_for
 from node import LabError
-
-HERE = pathlib.Path(__file__).resolve().parent
-
-
-def unpacked():
-    done = subprocess.run([HERE / "fetch-rsyslog"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(done.stderr.strip())
-    return pathlib.Path(done.stdout.strip())
 
 
 class Rsyslog:
@@ -25,7 +16,7 @@ class Rsyslog:
     def __init__(self, node, folder, inputs):
         self.node, self.dir, self.inputs, self.proc = node, pathlib.Path(folder), inputs, None
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.root = unpacked()
+        self.root = fetch("rsyslog")
         self.conf = self.dir / "rsyslog.conf"
         self.conf.write_text(self._text())
 
@@ -52,7 +43,11 @@ class Rsyslog:
         with open(self.dir / "rsyslogd.log", "ab") as log:
             self.proc = self.node.start("env", f"LD_LIBRARY_PATH={library}", self.root / "usr/sbin/rsyslogd", "-n", "-f",
                                         self.conf, "-i", self.dir / "pid", "-M", library / "rsyslog", stdout=log, stderr=log)
-        wait_for("rsyslog to listen", self._listens, LIMIT)
+        try:
+            wait_for("rsyslog to listen", self._listens, LIMIT)
+        except LabError as e:
+            tasks = [f"{p.parent.name} {p.read_text()}" for p in pathlib.Path(f"/proc/{self.proc.pid}/task").glob("*/wchan")]
+            raise LabError(f"{e}; its threads wait in {tasks}; it says: {(self.dir / 'rsyslogd.log').read_text()[-1000:]}") from e
         return self
 
     def _listens(self):

@@ -43,7 +43,7 @@ class Portion:
             self._say("end", "failed", 0, report.nodeid)
 
     def pytest_runtest_logstart(self, nodeid):
-        self._running[nodeid] = ["passed", 0]
+        self._running[nodeid] = ["passed", 0, ""]
         self._say("begin", nodeid)
 
     def pytest_runtest_logreport(self, report):
@@ -51,10 +51,12 @@ class Portion:
         running[1] += report.duration
         if report.failed or (report.skipped and running[0] == "passed"):
             running[0] = report.outcome
+            if report.skipped and isinstance(report.longrepr, tuple):
+                running[2] = " ".join(report.longrepr[2].removeprefix("Skipped: ").split())
 
     def pytest_runtest_logfinish(self, nodeid):
-        outcome, seconds = self._running.pop(nodeid)
-        self._say("end", outcome, f"{seconds:.1f}", nodeid)
+        outcome, seconds, reason = self._running.pop(nodeid)
+        self._say("end", outcome, f"{seconds:.1f}", nodeid, reason)
         passed = time.monotonic() - BEGAN
         if passed > HARD or (passed > SOFT and self._last[nodeid.split("::")[0]] == nodeid):
             self._session.shouldstop = "the time of this guest is over"
