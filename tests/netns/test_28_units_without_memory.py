@@ -12,11 +12,12 @@ import pytest
 
 from faults import NUMBER_FAILS, Faults
 from lab import BUILD, ROOT
+from net import EMULATED
 
 LONG = os.environ.get("LONG") == "1"
 SEED = int(os.environ.get("FAULTS_SEED", random.randrange(10 ** 6)))
 EACH = int(os.environ.get("EACH", 100 if LONG else 1))
-SLOW = 60 if LONG else 2  # seconds: programs that take longer without a fault are left out
+SLOW = 60 if LONG else 20 if EMULATED else 2  # seconds: programs that take longer without a fault are left out
 AT_ONCE = 4               # many of them wait for something most of their time
 PROGRAMS = sorted(str(p.relative_to(BUILD / "unit")) for p in (BUILD / "unit").glob("*/*") if p.is_file() and os.access(p, os.X_OK))
 # Their children are given no memory too, or a filter that allows no more than they need.
