@@ -17,6 +17,13 @@
 #define CAP_PER_SECOND 20U
 #define CAP_BURST      1200U
 
+/* By the version in the first word, and the fragment's offset in the second (RFC 791, 3.1): for 32 aligned
+ * bits with a mask the kernel calls no function, as it does for `meta nfproto` and `ip frag-off`. The masks
+ * keep nft from making one comparison of two neighbours. */
+#define IPV4       "@nh,0,32 & 0xf0000000 == 0x40000000"
+#define IPV6       "@nh,0,32 & 0xf0000000 == 0x60000000"
+#define IPV4_FIRST IPV4 " @nh,32,32 & 0x1fff == 0"
+
 /* Of all sources together: whoever floods shall not make the router flood. What is over it is dropped. */
 #define RESETS_PER_SECOND "1000"
 #define RESETS            "limit rate " RESETS_PER_SECOND "/second burst " RESETS_PER_SECOND " packets"
@@ -149,7 +156,7 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     enf_builder_set(&b, "too_big",
                     v4 ? "icmp type destination-unreachable icmp code frag-needed"
                        : "icmpv6 type packet-too-big");
-    enf_builder_set(&b, "later_fragment", v4 ? "ip frag-off & 0x1fff != 0" : "frag frag-off != 0");
+    enf_builder_flag(&b, "later_fragments", !v4); /* of IPv4 they do not come so far: IPV4_FIRST */
     set_subscriber(&b, "source64", family, v4 ? 32 : 64);
     enf_builder_setf(&b, "relay_used", "%llu", ENF_RELAY_USED_MS / 1000);
     enf_builder_setf(&b, "served",
@@ -228,6 +235,8 @@ static void set_table(struct enf_builder *b)
                      spec->upstream_if_len > 0 && spec->antispoof != ENF_RULESET_ANTISPOOF_OFF);
     enf_builder_set(b, "antispoof", antispoof_name(spec->antispoof));
     enf_builder_set(b, "drop", spec->observe ? "accept" : "drop");
+    enf_builder_set(b, "ipv4_first", IPV4_FIRST);
+    enf_builder_set(b, "ipv6", IPV6);
     enf_builder_set(b, "resets", RESETS);
     enf_builder_flag(b, "quarantine_resets", spec->quarantine_resets && !spec->observe);
     enf_builder_set(b, "refuse", spec->observe ? "accept" : spec->quarantine_resets ? RESET : "drop");

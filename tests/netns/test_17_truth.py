@@ -88,7 +88,7 @@ CHANGES = [
     ("flush ruleset", "flush ruleset", TAMPERED, "was deleted by nft (pid "),
     ("delete table", "delete table inet enforcer", TAMPERED, "was deleted by nft (pid "),
     ("one rule removed", delete_rule, TAMPERED, "chain egress4: 1 of "),
-    ("one rule replaced", replace_rule, TAMPERED, "chain forward: 1 of 4 rules missing, 1 not ours"),
+    ("one rule replaced", replace_rule, TAMPERED, "chain forward: 1 of 3 rules missing, 1 not ours"),
     ("rules in another order", reorder, TAMPERED, "chain forward: the rules stand in another order"),
     ("a chain emptied", "flush chain inet enforcer answers4", TAMPERED, "chain answers4: "),
     ("the queue statement gone", "flush chain inet enforcer queue0", TAMPERED, "chain queue0: 2 of 2 rules missing"),

@@ -70,7 +70,7 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"flush chain inet enforcer forward", "chain forward: 4 of 4 rules missing"},
+    {"flush chain inet enforcer forward", "chain forward: 3 of 3 rules missing"},
     {"add rule inet enforcer forward accept", "chain forward: 1 rules that are not ours"},
     {"insert rule inet enforcer forward tcp dport 2525 accept", "chain forward: 1 rules that are not ours"},
     /* The same number of rules; the second differs in an anonymous set only. */
