@@ -179,17 +179,19 @@ int enf_truth_settle(struct enf_daemon *d)
     if (!t->ready)
         return 0;
     int err = enf_shape_read(d->kernel, &now);
-    if (err < 0)
+    /* Others never rest. What was loaded is in force all the same; it is read when they let it. */
+    bool unread = err == -EINTR;
+    if (err < 0 && !unread)
         return err;
-    if (t->repairing && t->wanted)
-        err = judge_repair(d, now);
+    err = t->repairing && t->wanted && now ? judge_repair(d, now) : 0;
     /* Who changed it while it was loaded would be in what is wanted for ever. */
     bool shaken = enf_truth_hear(d);
     enf_patrol_new_sets(d);
     if (!t->repairing && shaken)
         enf_shape_free(&now);
-    if (shaken)
+    if (shaken || unread)
         arm(d, DEBOUNCE_MS);
+    t->unread = unread && !shaken;
     if (err == 0 && (now || !t->repairing)) {
         if (t->repairing && t->wanted && now)
             enf_shape_adopt(now, t->wanted);
@@ -276,6 +278,11 @@ static int check_shape(struct enf_daemon *d)
     char what[ENF_REASON_LEN] = "";
     int err = enf_shape_read(d->kernel, &now);
 
+    if (err == 0 && !t->wanted && t->unread && !t->news.transactions && !t->news.overrun) {
+        t->wanted = now; /* since it was loaded nobody has touched it */
+        t->table = ENF_TABLE_OK;
+        return 0;
+    }
     if (err == 0 && t->wanted && enf_shape_diff(t->wanted, now, what, sizeof what) == 0 &&
         !is_blurred(t, what, sizeof what)) {
         enf_shape_adopt(now, t->wanted);

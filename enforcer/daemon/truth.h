@@ -82,6 +82,7 @@ struct enf_truth {
     uv_poll_t poll;
     uv_timer_t soon;
     struct enf_shape *wanted;    /* the table's shape after our last load; NULL: not known yet */
+    bool unread;                 /* it is not, because others kept changing tables while it was read */
     struct enf_notify_news news; /* of others, not dealt with yet */
     uint64_t since_ms;           /* steady: when the first of it came; 0: none */
     bool repairing;

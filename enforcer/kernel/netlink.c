@@ -289,7 +289,7 @@ int enf_dump_step(struct enf_dump *dump, struct enf_netlink *nl, void *buf)
     return dump->done ? 1 : 0;
 }
 
-static int dump_once(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
+static int dump_once(struct enf_netlink *nl, struct nlmsghdr *request, bool unshaken, mnl_cb_t cb, void *ctx)
 {
     struct enf_dump dump;
     char *buf = malloc(ENF_DUMP_ROOM);
@@ -297,6 +297,7 @@ static int dump_once(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t 
     if (!buf)
         return -ENOMEM;
     int err = enf_dump_begin(&dump, nl, request, cb, ctx);
+    dump.unshaken = unshaken;
     while (err == 0)
         err = enf_dump_step(&dump, nl, buf);
     free(buf);
@@ -311,9 +312,14 @@ int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t 
     for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
         if (i > 0 && reset)
             reset(ctx);
-        err = dump_once(nl, request, cb, ctx);
+        err = dump_once(nl, request, false, cb, ctx);
     }
     return err;
+}
+
+int enf_netlink_dump_unshaken(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
+{
+    return dump_once(nl, request, true, cb, ctx);
 }
 
 /* The answer to our request in one datagram: true where it is there. The rest is for other. */

@@ -50,6 +50,9 @@ void enf_batch_abort(struct enf_batch *batch);
 int enf_netlink_dump(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void (*reset)(void *ctx),
                      void *ctx);
 
+/* Once, whatever others change meanwhile: for what their changes do not move. */
+int enf_netlink_dump_unshaken(struct enf_netlink *nl, struct nlmsghdr *request, mnl_cb_t cb, void *ctx);
+
 /* The same in steps, for what is large: between two steps the kernel waits. One dump a socket at a time; a
  * socket whose dump was left before its end must be closed. */
 #define ENF_DUMP_ROOM (64 * 1024)

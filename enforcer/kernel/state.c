@@ -69,11 +69,6 @@ static int on_rule(const struct nlmsghdr *h, void *data)
     return MNL_CB_OK;
 }
 
-static void zero(void *data)
-{
-    *(size_t *)data = 0;
-}
-
 int enf_kernel_rule_count(struct enf_kernel *kernel, size_t *out)
 {
     char buf[512] = {0};
@@ -81,7 +76,8 @@ int enf_kernel_rule_count(struct enf_kernel *kernel, size_t *out)
     size_t count = 0;
 
     mnl_attr_put_strz(h, NFTA_RULE_TABLE, ENF_TABLE);
-    int err = enf_netlink_dump(&kernel->nl, h, on_rule, zero, &count);
+    /* The kernel counts from the table's first rule (nf_tables_dump_rules): other tables do not matter. */
+    int err = enf_netlink_dump_unshaken(&kernel->nl, h, on_rule, &count);
     if (err == 0 && count == 0)
         err = enf_kernel_table_present(kernel);
     if (err == 0)

@@ -38,7 +38,8 @@ struct faults_page {
     _Atomic uint64_t net_errno; /* 0: a short message instead, half of it */
     _Atomic uint64_t net_count;
     _Atomic uint64_t net_failed;
-    _Atomic int64_t clock_ns; /* added to the wall clock */
+    _Atomic uint64_t net_shaken; /* not 0: each dump of rules is marked as interrupted by somebody's change */
+    _Atomic int64_t clock_ns;    /* added to the wall clock */
     _Atomic uint64_t clock_reads;
     _Atomic uint64_t places_len;
     char where[FAULTS_WHERE]; /* the stack that failed last */

@@ -4,6 +4,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 
@@ -48,11 +51,25 @@ static ssize_t half(int fault, ssize_t got)
     return fault == 1 && got > 1 ? got / 2 : got;
 }
 
+static ssize_t shake(int fd, void *buf, ssize_t got)
+{
+    struct faults_page *page = faults_page();
+    int left = (int)got;
+
+    if (!page || page->net_shaken == 0 || got <= 0 || !is_netlink(fd))
+        return got;
+    for (struct nlmsghdr *h = buf; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
+        if (h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE) && h->nlmsg_flags & NLM_F_MULTI)
+            h->nlmsg_flags |= NLM_F_DUMP_INTR;
+    }
+    return got;
+}
+
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
     int fault = look(fd, RECEIVING);
 
-    return fault < 0 ? -1 : half(fault, REAL(recv)(fd, buf, len, flags));
+    return fault < 0 ? -1 : half(fault, shake(fd, buf, REAL(recv)(fd, buf, len, flags)));
 }
 
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags) /* NOLINT */

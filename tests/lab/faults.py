@@ -11,7 +11,7 @@ from daemon import Control, Rejected
 from lab import BUILD
 
 FIELDS = ("alloc_mode", "alloc_target", "alloc_last", "alloc_thread", "alloc_count", "alloc_failed", "net_every",
-          "net_what", "net_errno", "net_count", "net_failed", "clock_ns", "clock_reads", "places_len")
+          "net_what", "net_errno", "net_count", "net_failed", "net_shaken", "clock_ns", "clock_reads", "places_len")
 WHERE, STACKS, PLACE = 2048, 16384, struct.Struct("<QQQ32s")
 OFF, RECORD, PLACE_FAILS, NUMBER_FAILS = range(4)
 SENDING, RECEIVING = 1, 2

@@ -38,7 +38,7 @@ def no_faults(request):
     yield
     if "faulty" in request.fixturenames:
         gate = request.getfixturevalue("faulty")
-        gate.faults.net_every = gate.faults.clock_ns = 0
+        gate.faults.net_every = gate.faults.net_shaken = gate.faults.clock_ns = 0
         assert gate.daemon.alive(), gate.daemon.log()[-4000:]
 
 
@@ -82,6 +82,30 @@ def test_netlink_calls_that_fail(faulty, name, number, what):
     last = gate.fresh()
     gate.syns(last, 21)
     gate.wait_quarantined(last)
+
+
+def test_others_never_rest(faulty):
+    """No dump of the rules is ever whole, because others change tables all the time: start, reload and mode do not fail for it. Once
+    they rest, the table is read, without an alarm, and guarded as ever."""
+    gate, daemon, faults = faulty, faulty.daemon, faulty.faults
+    daemon.stop()
+    mark = daemon.mark()
+    faults.net_shaken = 1
+    daemon.start()
+    assert " 0 rules" not in daemon.wait_event("ruleset-installed", since=mark)["event"]["reason"]
+    for words in (["reload"], ["mode", "observe"], ["mode", "file"]):
+        daemon.ok(*words)
+    zombie = gate.fresh()
+    gate.syns(zombie, 21)
+    gate.wait_quarantined(zombie)
+    faults.net_shaken = 0
+    time.sleep(3)  # it looks again once a second; what it must not do is to tell of it
+    assert not daemon.events("ruleset-tampered", since=mark) and daemon.call("status")["kernel"]["table"] == "ok"
+    chain = ("list", "chain", "inet", "enforcer", "forward")
+    before = gate.lab.gw.run("nft", "-s", *chain).stdout
+    gate.lab.gw.run("nft", "insert", "rule", "inet", "enforcer", "forward", "accept")
+    daemon.wait_event("ruleset-restored", since=mark)
+    assert gate.lab.gw.run("nft", "-s", *chain).stdout == before
 
 
 # --- the clock ------------------------------------------------------------------------------------------------
