@@ -71,6 +71,7 @@ static int answer_long(void *ctx, const struct enf_control_caller *caller, const
     (void)caller;
     assert_int_equal(enf_params_integer(params, "len", ENF_PARAM_REQUIRED, 0, INT64_MAX, &len, error), 1);
     text = malloc((size_t)len + 1);
+    assert_non_null(text);
     memset(text, 'x', (size_t)len);
     text[len] = '\0';
     *result = json_object();
