@@ -17,12 +17,16 @@
 #define CAP_PER_SECOND 20U
 #define CAP_BURST      1200U
 
-/* By the version in the first word, and the fragment's offset in the second (RFC 791, 3.1): for 32 aligned
- * bits with a mask the kernel calls no function, as it does for `meta nfproto` and `ip frag-off`. The masks
- * keep nft from making one comparison of two neighbours. */
+/* For 32 aligned bits with a mask the kernel calls no function, as it does for `meta nfproto`, `ip frag-off`
+ * and `tcp flags`; nor does it for `th sport`, which unlike `tcp sport` does not ask for the protocol again.
+ * The version is in the first word and the fragment's offset in the second one of IPv4 (RFC 791, 3.1), the
+ * flags are in the fourth one of TCP (RFC 9293, 3.1). The masks keep nft from making one comparison of two
+ * neighbours. */
 #define IPV4       "@nh,0,32 & 0xf0000000 == 0x40000000"
 #define IPV6       "@nh,0,32 & 0xf0000000 == 0x60000000"
 #define IPV4_FIRST IPV4 " @nh,32,32 & 0x1fff == 0"
+#define SYN_ACK    "@th,96,32 & 0x120000"
+#define SYN_ALONE  "0x20000"
 
 /* Of all sources together: whoever floods shall not make the router flood. What is over it is dropped. */
 #define RESETS_PER_SECOND "1000"
@@ -151,8 +155,8 @@ static int render_family(const struct enf_builder *up, enum enf_family family, F
     enf_builder_set(&b, "f", v4 ? "4" : "6");
     enf_builder_set(&b, "type", type);
     enf_builder_setf(&b, "tuple", "%s . inet_service . %s . inet_service", type, type);
-    enf_builder_setf(&b, "forward", "%s saddr . tcp sport . %s daddr . tcp dport", ip, ip);
-    enf_builder_setf(&b, "reverse", "%s daddr . tcp dport . %s saddr . tcp sport", ip, ip);
+    enf_builder_setf(&b, "forward", "%s saddr . th sport . %s daddr . th dport", ip, ip);
+    enf_builder_setf(&b, "reverse", "%s daddr . th dport . %s saddr . th sport", ip, ip);
     enf_builder_set(&b, "too_big",
                     v4 ? "icmp type destination-unreachable icmp code frag-needed"
                        : "icmpv6 type packet-too-big");
@@ -237,6 +241,8 @@ static void set_table(struct enf_builder *b)
     enf_builder_set(b, "drop", spec->observe ? "accept" : "drop");
     enf_builder_set(b, "ipv4_first", IPV4_FIRST);
     enf_builder_set(b, "ipv6", IPV6);
+    enf_builder_set(b, "syn", SYN_ACK " == " SYN_ALONE);
+    enf_builder_set(b, "not_syn", SYN_ACK " != " SYN_ALONE);
     enf_builder_set(b, "resets", RESETS);
     enf_builder_flag(b, "quarantine_resets", spec->quarantine_resets && !spec->observe);
     enf_builder_set(b, "refuse", spec->observe ? "accept" : spec->quarantine_resets ? RESET : "drop");

@@ -126,8 +126,8 @@ void enf_share_family(struct enf_builder *b, enum enf_family family)
 {
     bool v4 = family == ENF_FAMILY_V4, stateful = !b->plan->spec->stateless;
     const char *asked = v4 ? "goto answers_asked4" : "goto answers_asked6";
-    const char *flow = v4 ? "ip daddr . tcp dport . ip saddr . tcp sport @free4 "
-                          : "ip6 daddr . tcp dport . ip6 saddr . tcp sport @free6 ";
+    const char *flow = v4 ? "ip daddr . th dport . ip saddr . th sport @free4 "
+                          : "ip6 daddr . th dport . ip6 saddr . th sport @free6 ";
     const char *copy =
         v4 ? "ip saddr != @smarthosts4 jump copy_server4" : "ip6 saddr != @smarthosts6 jump copy_server6";
     size_t classes = set_lines(b, "share_sets", family, NULL, "", "");
